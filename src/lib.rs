@@ -1,0 +1,10 @@
+//! Kiln: a hot-container function runner, drop-in for users of the Fn Project.
+//!
+//! The rooms, and which may see which (`tests/tidy.rs` holds us to it):
+//!
+//! ```text
+//! model <- config, store, launcher <- pool <- invoke <- gateway, api <- server
+//! build <- cli        wire, format <- invoke
+//! ```
+
+pub mod model;

@@ -1,0 +1,25 @@
+//! What Kiln is about: apps, routes, functions, triggers, their limits and ids.
+//!
+//! Plain data with validating constructors: no IO, no clock but [`Timestamp::now`], no HTTP.
+//! Everything else in the crate may import this room; it imports nothing of ours.
+
+mod app;
+mod callable;
+mod format;
+mod function;
+mod id;
+mod limits;
+mod route;
+mod time;
+
+pub use app::{Annotations, App, Config};
+pub use callable::{Callable, CallableId};
+pub use format::{Format, UnknownFormat};
+pub use function::{Function, Trigger};
+pub use id::{AppId, CallId, FnId, InvalidId, TriggerId};
+pub use limits::{
+    DEFAULT_IDLE_TIMEOUT_SECS, DEFAULT_MEMORY_MB, DEFAULT_TIMEOUT_SECS, InvalidCpus,
+    MAX_IDLE_TIMEOUT_SECS, MAX_MEMORY_MB, MAX_TIMEOUT_SECS, MilliCpus,
+};
+pub use route::{InvocationType, Route, UnknownType};
+pub use time::Timestamp;
