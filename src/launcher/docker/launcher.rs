@@ -1,0 +1,199 @@
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use bollard::Docker;
+use bollard::query_parameters::{CreateContainerOptionsBuilder, ListContainersOptionsBuilder};
+use futures_util::future::join_all;
+use tokio_util::task::TaskTracker;
+
+use super::engine::{self, refused};
+use super::link::{LinkDir, Links};
+use super::ward::DockerWard;
+use super::{attach, image, link, settings};
+use crate::launcher::supervise::supervise;
+use crate::launcher::{Image, Instance, LaunchError, LaunchSpec, Launcher, Stderr};
+
+/// How stdio travels between the gateway and a container.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum StdioPath {
+    /// Real pipes, handed over by the link program; for an engine on this host.
+    Link,
+    /// Through the engine's API.
+    Attach,
+}
+
+/// Where the engine is and how its containers are made.
+#[derive(Clone, Debug)]
+pub struct DockerConfig {
+    /// As `DOCKER_HOST`; `None` for the local engine.
+    pub host: Option<String>,
+    pub stdio: StdioPath,
+    /// The owner of the containers: the value of their `kiln.instance` label.
+    pub identity: String,
+    /// Per-container socket directories are made below this one; it must be short.
+    pub sockets: PathBuf,
+    /// As docker's `--user`; `None` for the image's own.
+    pub user: Option<String>,
+    /// As docker's `--network`; `None` for the engine's default.
+    pub network: Option<String>,
+    /// From create to the function's program running.
+    pub start_timeout: Duration,
+    pub pull_timeout: Duration,
+}
+
+impl DockerConfig {
+    /// Defaults for the local engine with link stdio: user 1000, the engine's default network.
+    pub fn new(identity: impl Into<String>, sockets: impl Into<PathBuf>) -> Self {
+        Self {
+            host: None,
+            stdio: StdioPath::Link,
+            identity: identity.into(),
+            sockets: sockets.into(),
+            user: Some("1000:1000".to_owned()),
+            network: None,
+            start_timeout: Duration::from_secs(30),
+            pull_timeout: Duration::from_secs(600),
+        }
+    }
+}
+
+/// Runs functions in containers.
+#[derive(Debug)]
+pub struct DockerLauncher {
+    docker: Docker,
+    config: DockerConfig,
+    links: Option<Links>,
+    tasks: TaskTracker,
+}
+
+impl DockerLauncher {
+    /// Connects to a living engine.
+    pub async fn connect(config: DockerConfig) -> Result<Self, LaunchError> {
+        let docker = engine::negotiate(engine::client(config.host.as_deref())?).await?;
+        Self::build(docker, config)
+    }
+
+    /// As [`connect`](Self::connect), but accepts an engine that is down for now: every launch
+    /// then says so, until the engine is back.
+    pub async fn connect_later(config: DockerConfig) -> Result<Self, LaunchError> {
+        let docker = engine::client(config.host.as_deref())?;
+        let docker = match engine::negotiate(docker.clone()).await {
+            Ok(negotiated) => negotiated,
+            Err(reason) => {
+                tracing::warn!(%reason, "starting without the container engine");
+                docker
+            }
+        };
+        Self::build(docker, config)
+    }
+
+    fn build(docker: Docker, config: DockerConfig) -> Result<Self, LaunchError> {
+        let links = match config.stdio {
+            StdioPath::Link => Some(Links::open(&config.sockets)?),
+            StdioPath::Attach => None,
+        };
+        Ok(Self {
+            docker,
+            config,
+            links,
+            tasks: TaskTracker::new(),
+        })
+    }
+
+    async fn start(&self, spec: &LaunchSpec, id: &str) -> Result<Instance, LaunchError> {
+        let dir = self
+            .links
+            .as_ref()
+            .map(|links| links.make(id))
+            .transpose()?;
+        // From here on, whatever happens, the container and the directory are removed.
+        let ward = DockerWard::new(
+            self.docker.clone(),
+            self.tasks.clone(),
+            id,
+            dir.as_ref().map(LinkDir::path),
+        );
+        let (entrypoint, binds) = dir.as_ref().map_or((None, Vec::new()), |dir| {
+            (Some(link::entrypoint()), vec![dir.bind()])
+        });
+        let body = settings::create_body(&self.config, spec, entrypoint, binds);
+        let name = CreateContainerOptionsBuilder::default().name(id).build();
+        self.docker
+            .create_container(Some(name), body)
+            .await
+            .map_err(|e| refused("create the container", &e))?;
+        let stderr = Arc::new(Stderr::new(&spec.app, &spec.function, id));
+        let (stdin, stdout, control) = match dir {
+            Some(dir) => {
+                let pipes = link::start(&self.docker, id, dir, spec).await?;
+                let control = supervise(&self.tasks, ward, stderr.clone(), pipes.stderr);
+                (pipes.stdin, pipes.stdout, control)
+            }
+            None => {
+                let streams = attach::start(&self.docker, id, &self.tasks).await?;
+                let ward = ward.with_streams(streams.ended);
+                let control = supervise(&self.tasks, ward, stderr.clone(), streams.stderr);
+                (streams.stdin, streams.stdout, control)
+            }
+        };
+        Ok(Instance {
+            id: id.to_owned(),
+            stdin,
+            stdout,
+            stderr,
+            control,
+        })
+    }
+}
+
+#[async_trait]
+impl Launcher for DockerLauncher {
+    async fn resolve(&self, reference: &str) -> Result<Image, LaunchError> {
+        image::resolve(&self.docker, reference, self.config.pull_timeout).await
+    }
+
+    async fn launch(&self, spec: &LaunchSpec) -> Result<Instance, LaunchError> {
+        let id = ulid::Ulid::generate().to_string();
+        tokio::time::timeout(self.config.start_timeout, self.start(spec, &id))
+            .await
+            .unwrap_or_else(|_| Err(LaunchError::Slow(self.config.start_timeout.as_secs())))
+    }
+
+    async fn sweep(&self) -> Result<usize, LaunchError> {
+        if let Some(links) = &self.links {
+            links.sweep();
+        }
+        let label = format!("kiln.instance={}", self.config.identity);
+        let filters = std::collections::HashMap::from([("label".to_owned(), vec![label])]);
+        let options = ListContainersOptionsBuilder::default()
+            .all(true)
+            .filters(&filters)
+            .build();
+        let found = self
+            .docker
+            .list_containers(Some(options))
+            .await
+            .map_err(|e| refused("list containers", &e))?;
+        let ids: Vec<String> = found.into_iter().filter_map(|c| c.id).collect();
+        join_all(ids.iter().map(|id| super::ward::remove(&self.docker, id))).await;
+        Ok(ids.len())
+    }
+
+    async fn shutdown(&self) {
+        self.tasks.close();
+        self.tasks.wait().await;
+    }
+
+    fn kind(&self) -> &'static str {
+        "docker"
+    }
+
+    fn stdio(&self) -> &'static str {
+        match self.config.stdio {
+            StdioPath::Link => "link",
+            StdioPath::Attach => "attach",
+        }
+    }
+}

@@ -1,0 +1,18 @@
+//! Functions in containers of a Docker-compatible engine.
+//!
+//! Stdio takes one of two ways. *Link*: the container's entrypoint is our own small program,
+//! which receives three pipes over a unix socket in a mounted directory and then becomes the
+//! function; the engine never sees a byte. *Attach*: the engine's own API, for engines on other
+//! hosts. Both give the same [`Instance`](crate::launcher::Instance).
+//!
+//! Containers carry `kiln.` labels; `kiln.instance` names the gateway that owns them.
+
+mod attach;
+mod engine;
+mod image;
+mod launcher;
+mod link;
+mod settings;
+mod ward;
+
+pub use launcher::{DockerConfig, DockerLauncher, StdioPath};

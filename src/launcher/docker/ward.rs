@@ -1,0 +1,143 @@
+//! A container's end: waiting for it, causing it, removing what is left.
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use bollard::Docker;
+use bollard::query_parameters::{
+    KillContainerOptions, RemoveContainerOptionsBuilder, WaitContainerOptions,
+};
+use futures_util::StreamExt;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use super::engine::is_missing;
+use crate::launcher::Exit;
+use crate::launcher::supervise::Ward;
+
+/// An engine that is being restarted gets this long to remove a container. What is left after
+/// that is removed when the gateway starts again.
+const REMOVAL_TRIES: u32 = 6;
+
+/// A container that is removed when this is dropped.
+pub(super) struct DockerWard {
+    docker: Docker,
+    tasks: TaskTracker,
+    id: String,
+    dir: Option<PathBuf>,
+    streams: Option<CancellationToken>,
+    removed: bool,
+}
+
+impl DockerWard {
+    pub(super) fn new(docker: Docker, tasks: TaskTracker, id: &str, dir: Option<&Path>) -> Self {
+        let dir = dir.map(Path::to_owned);
+        Self {
+            docker,
+            tasks,
+            id: id.to_owned(),
+            dir,
+            streams: None,
+            removed: false,
+        }
+    }
+
+    /// Attached streams do not always end with their container, so the container's end ends
+    /// them through `ended`.
+    pub(super) fn with_streams(mut self, ended: CancellationToken) -> Self {
+        self.streams = Some(ended);
+        self
+    }
+
+    async fn wait(docker: &Docker, id: &str) -> Exit {
+        let mut waiting = docker.wait_container(id, None::<WaitContainerOptions>);
+        let code = match waiting.next().await {
+            Some(Ok(response)) => response.status_code,
+            // Not an error: this is how the client reports an exit code other than zero.
+            Some(Err(bollard::errors::Error::DockerContainerWaitError { code, .. })) => code,
+            Some(Err(_)) | None => return Exit::Unknown,
+        };
+        let state = docker
+            .inspect_container(id, None)
+            .await
+            .ok()
+            .and_then(|c| c.state);
+        if state.is_some_and(|s| s.oom_killed == Some(true)) {
+            return Exit::OutOfMemory;
+        }
+        Exit::Code(code)
+    }
+}
+
+impl Ward for DockerWard {
+    async fn ended(&mut self) -> Exit {
+        let exit = Self::wait(&self.docker, &self.id).await;
+        if let Some(streams) = &self.streams {
+            streams.cancel();
+        }
+        exit
+    }
+
+    fn watched(&self) -> bool {
+        self.streams.is_some()
+    }
+
+    async fn kill(&mut self) {
+        let killed = self
+            .docker
+            .kill_container(&self.id, None::<KillContainerOptions>)
+            .await;
+        if let Err(e) = killed {
+            // Most often it has just exited; removal is by force anyway.
+            tracing::debug!(container = %self.id, error = %e, "kill");
+        }
+    }
+
+    async fn remove(mut self) {
+        self.removed = true;
+        if let Some(streams) = &self.streams {
+            streams.cancel();
+        }
+        clean_up(&self.docker, &self.id, self.dir.as_deref()).await;
+    }
+}
+
+impl Drop for DockerWard {
+    fn drop(&mut self) {
+        if self.removed {
+            return;
+        }
+        let (docker, id, dir) = (self.docker.clone(), self.id.clone(), self.dir.take());
+        self.tasks
+            .spawn(async move { clean_up(&docker, &id, dir.as_deref()).await });
+    }
+}
+
+async fn clean_up(docker: &Docker, id: &str, dir: Option<&Path>) {
+    remove(docker, id).await;
+    if let Some(dir) = dir {
+        let _ = std::fs::remove_dir_all(dir);
+    }
+}
+
+/// Removes a container by force, and its anonymous volumes.
+pub(super) async fn remove(docker: &Docker, id: &str) {
+    let mut pause = Duration::from_millis(100);
+    for _ in 0..REMOVAL_TRIES {
+        let options = RemoveContainerOptionsBuilder::default()
+            .force(true)
+            .v(true)
+            .build();
+        match docker.remove_container(id, Some(options)).await {
+            Ok(()) => return,
+            Err(e) if is_missing(&e) => return,
+            Err(e) => tracing::debug!(container = id, error = %e, "removing"),
+        }
+        tokio::time::sleep(pause).await;
+        pause *= 2;
+    }
+    tracing::warn!(
+        container = id,
+        "could not be removed; the next start will try again"
+    );
+}

@@ -1,0 +1,28 @@
+//! Starts containers (or processes) and hands out their stdin, stdout and end of life.
+//!
+//! The door to every engine is the [`Launcher`] trait; its documentation is the contract, and one
+//! conformance suite holds [`DockerLauncher`] (link and attach), [`ProcessLauncher`] and the
+//! tests' fake to it. This room moves bytes and signals. It knows no HTTP, no apps and no routes.
+//!
+//! Invariants:
+//! - An [`Instance`] that is dropped is killed and removed; nothing outlives its owner.
+//! - Every supervising task is tracked, and [`Launcher::shutdown`] waits for all of them.
+//! - `bollard` is used in `docker/` only.
+
+#[cfg(test)]
+mod conformance;
+mod contract;
+pub mod docker;
+#[cfg(test)]
+pub(crate) mod fake;
+pub mod process;
+mod stderr;
+mod stdio;
+mod supervise;
+
+pub use contract::{Image, Instance, LaunchError, LaunchSpec, Launcher};
+pub use docker::DockerLauncher;
+pub use process::ProcessLauncher;
+pub use stderr::Stderr;
+pub use stdio::{Stdin, Stdout};
+pub use supervise::{Control, Exit};

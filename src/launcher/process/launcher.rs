@@ -1,0 +1,179 @@
+use std::os::unix::fs::{MetadataExt, PermissionsExt};
+use std::path::Path;
+use std::process::{ExitStatus, Stdio};
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use rustix::process::{Pid, Signal};
+use tokio::process::{Child, Command};
+use tokio_util::task::TaskTracker;
+
+use crate::launcher::stdio::Pipes;
+use crate::launcher::supervise::{Ward, supervise};
+use crate::launcher::{Exit, Image, Instance, LaunchError, LaunchSpec, Launcher, Stderr};
+
+/// What a container would get; a function must not find tools by the gateway's own PATH.
+const PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
+
+/// Runs functions as child processes, each in a process group of its own.
+#[derive(Debug, Default)]
+pub struct ProcessLauncher {
+    tasks: TaskTracker,
+}
+
+impl ProcessLauncher {
+    /// A launcher with no instances.
+    pub fn new() -> Self {
+        Self::default()
+    }
+}
+
+#[async_trait]
+impl Launcher for ProcessLauncher {
+    async fn resolve(&self, reference: &str) -> Result<Image, LaunchError> {
+        let path = reference.strip_prefix("file://").ok_or_else(|| {
+            LaunchError::WrongKind(format!(
+                "image '{reference}' needs a container engine, and this gateway was started \
+                 without one; start it again where an engine is reachable, or deploy a function \
+                 with `runtime: rust`"
+            ))
+        })?;
+        let missing = |reason: String| LaunchError::Pull {
+            image: reference.to_owned(),
+            status: None,
+            reason,
+        };
+        let metadata = std::fs::metadata(path).map_err(|e| missing(e.to_string()))?;
+        if !Path::new(path).is_absolute() || !metadata.is_file() {
+            return Err(missing("not the absolute path of a file".to_owned()));
+        }
+        if metadata.permissions().mode() & 0o111 == 0 {
+            return Err(missing("the file is not executable".to_owned()));
+        }
+        // A rebuilt program is another image; its inode or its times tell.
+        let state = format!(
+            "{}:{}:{}.{:09}",
+            metadata.ino(),
+            metadata.size(),
+            metadata.mtime(),
+            metadata.mtime_nsec()
+        );
+        Ok(Image {
+            reference: reference.to_owned(),
+            id: format!("{path}@{state}"),
+            command: vec![path.to_owned()],
+        })
+    }
+
+    async fn launch(&self, spec: &LaunchSpec) -> Result<Instance, LaunchError> {
+        let id = ulid::Ulid::generate().to_string();
+        let mut pipes = Pipes::new().map_err(|source| LaunchError::Host {
+            doing: "make the pipes",
+            source,
+        })?;
+        let [stdin, stdout, stderr] = std::mem::take(&mut pipes.theirs)
+            .try_into()
+            .expect("three pipes have three other ends");
+        let program = spec.image.command.first().cloned().unwrap_or_default();
+        let mut command = Command::new(&program);
+        command
+            .args(spec.image.command.iter().skip(1))
+            .env_clear()
+            .env("PATH", PATH)
+            .envs(&spec.env)
+            .current_dir("/")
+            .stdin(Stdio::from(stdin))
+            .stdout(Stdio::from(stdout))
+            .stderr(Stdio::from(stderr))
+            .process_group(0)
+            .kill_on_drop(true);
+        die_with_us(&mut command);
+        let child = command.spawn().map_err(|e| LaunchError::Command {
+            image: spec.image.reference.clone(),
+            command: program,
+            reason: e.to_string(),
+        })?;
+        let group = child
+            .id()
+            .and_then(|id| Pid::from_raw(i32::try_from(id).ok()?));
+        let stderr = Arc::new(Stderr::new(&spec.app, &spec.function, &id));
+        let ward = ProcessWard { child, group };
+        let control = supervise(&self.tasks, ward, stderr.clone(), pipes.stderr);
+        Ok(Instance {
+            id,
+            stdin: pipes.stdin,
+            stdout: pipes.stdout,
+            stderr,
+            control,
+        })
+    }
+
+    async fn sweep(&self) -> Result<usize, LaunchError> {
+        // Children die with the gateway, see `die_with_us`.
+        Ok(0)
+    }
+
+    async fn shutdown(&self) {
+        self.tasks.close();
+        self.tasks.wait().await;
+    }
+
+    fn kind(&self) -> &'static str {
+        "process"
+    }
+
+    fn stdio(&self) -> &'static str {
+        "pipe"
+    }
+}
+
+/// Has the kernel kill the function when the gateway dies, however it dies.
+///
+/// The kernel means the *thread* that started the child. The runtime's worker threads live as
+/// long as the gateway, and launches run on them only.
+fn die_with_us(command: &mut Command) {
+    #[expect(unsafe_code, reason = "only a hook between fork and exec can set this")]
+    // SAFETY: the hook makes one system call; it allocates nothing and takes no lock.
+    unsafe {
+        command.pre_exec(|| {
+            rustix::process::set_parent_process_death_signal(Some(Signal::KILL)).map_err(Into::into)
+        });
+    }
+}
+
+struct ProcessWard {
+    child: Child,
+    group: Option<Pid>,
+}
+
+impl Ward for ProcessWard {
+    async fn ended(&mut self) -> Exit {
+        self.child.wait().await.map_or(Exit::Unknown, exit_of)
+    }
+
+    fn watched(&self) -> bool {
+        true
+    }
+
+    async fn kill(&mut self) {
+        if let Some(group) = self.group {
+            // The whole group: children of the function must not outlive it.
+            let _ = rustix::process::kill_process_group(group, Signal::KILL);
+        }
+        let _ = self.child.wait().await;
+    }
+
+    async fn remove(mut self) {
+        self.kill().await;
+    }
+}
+
+fn exit_of(status: ExitStatus) -> Exit {
+    use std::os::unix::process::ExitStatusExt;
+
+    match (status.code(), status.signal()) {
+        (Some(code), _) => Exit::Code(code.into()),
+        (None, Some(signal)) => Exit::Code(128 + i64::from(signal)),
+        (None, None) => Exit::Unknown,
+    }
+}

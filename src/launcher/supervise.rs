@@ -1,0 +1,164 @@
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::io::AsyncRead;
+use tokio::sync::{mpsc, watch};
+use tokio_util::task::TaskTracker;
+
+use crate::launcher::Stderr;
+
+/// How long a function may take to exit once its stdin is closed, or once it has closed its
+/// stdout, before it is killed.
+const GRACE: Duration = Duration::from_secs(2);
+
+/// How long the last stderr lines may take to arrive after the end; a grandchild that holds the
+/// pipe open must not hold us up.
+const LAST_WORDS: Duration = Duration::from_millis(200);
+
+/// How an instance ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Exit {
+    /// By itself, with this exit code; 128 + n for signal n, as shells and engines count.
+    Code(i64),
+    /// The kernel ended it for using more memory than it may.
+    OutOfMemory,
+    /// It lived on and was killed by us.
+    Killed,
+    /// Nobody can tell; the engine was away.
+    Unknown,
+}
+
+impl fmt::Display for Exit {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Code(code) => write!(f, "exit code {code}"),
+            Self::OutOfMemory => f.write_str("out of memory"),
+            Self::Killed => f.write_str("killed"),
+            Self::Unknown => f.write_str("unknown"),
+        }
+    }
+}
+
+enum Command {
+    Kill,
+    Close,
+    Autopsy,
+}
+
+/// An instance's end of life. Dropping it kills the instance.
+#[derive(Debug)]
+pub struct Control {
+    commands: mpsc::UnboundedSender<Command>,
+    exit: watch::Receiver<Option<Exit>>,
+}
+
+impl fmt::Debug for Command {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Kill => "Kill",
+            Self::Close => "Close",
+            Self::Autopsy => "Autopsy",
+        })
+    }
+}
+
+impl Control {
+    /// Kills the instance now. Returns at once; removal follows.
+    pub fn kill(&self) {
+        let _ = self.commands.send(Command::Kill);
+    }
+
+    /// Lets the instance exit by itself, its stdin having been closed; kills it after a grace.
+    pub fn close(&self) {
+        let _ = self.commands.send(Command::Close);
+    }
+
+    /// Finds out how the instance ended, its stdout having ended. One that lives on is killed
+    /// after a grace. Takes a few seconds at most.
+    pub async fn autopsy(&mut self) -> Exit {
+        let _ = self.commands.send(Command::Autopsy);
+        match self.exit.wait_for(Option::is_some).await {
+            Ok(exit) => exit.unwrap_or(Exit::Unknown),
+            Err(_) => Exit::Unknown,
+        }
+    }
+}
+
+/// What differs between engines at the end of an instance's life.
+pub(crate) trait Ward: Send + 'static {
+    /// Waits for the end. May be called again after it was dropped or returned.
+    fn ended(&mut self) -> impl Future<Output = Exit> + Send;
+    /// Whether [`Ward::ended`] is cheap enough, or needed enough, to wait for all the
+    /// instance's life.
+    fn watched(&self) -> bool;
+    /// Ends the instance; it may have ended already.
+    fn kill(&mut self) -> impl Future<Output = ()> + Send;
+    /// Leaves nothing behind.
+    fn remove(self) -> impl Future<Output = ()> + Send;
+}
+
+/// Starts the task that sees one instance to its end.
+pub(crate) fn supervise<W: Ward>(
+    tasks: &TaskTracker,
+    mut ward: W,
+    stderr: Arc<Stderr>,
+    source: impl AsyncRead + Send + 'static,
+) -> Control {
+    let (commands, mut inbox) = mpsc::unbounded_channel();
+    let (report, exit) = watch::channel(None);
+    tasks.spawn(async move {
+        let log = stderr.pump(source);
+        tokio::pin!(log);
+        let mut log_open = true;
+        let watched = ward.watched();
+        let exit = loop {
+            tokio::select! {
+                command = inbox.recv() => match command {
+                    Some(Command::Close | Command::Autopsy) => {
+                        break end(&mut ward, &mut inbox, log.as_mut(), &mut log_open).await;
+                    }
+                    Some(Command::Kill) | None => {
+                        ward.kill().await;
+                        break Exit::Killed;
+                    }
+                },
+                exit = ward.ended(), if watched => break exit,
+                () = &mut log, if log_open => log_open = false,
+            }
+        };
+        if log_open {
+            let _ = tokio::time::timeout(LAST_WORDS, log).await;
+        }
+        report.send_replace(Some(exit));
+        ward.remove().await;
+    });
+    Control { commands, exit }
+}
+
+/// Waits for the end within the grace, reading stderr all the while; kills after it.
+async fn end<W: Ward>(
+    ward: &mut W,
+    inbox: &mut mpsc::UnboundedReceiver<Command>,
+    mut log: std::pin::Pin<&mut impl Future<Output = ()>>,
+    log_open: &mut bool,
+) -> Exit {
+    let deadline = tokio::time::sleep(GRACE);
+    tokio::pin!(deadline);
+    let mut owned = true;
+    loop {
+        tokio::select! {
+            exit = ward.ended() => return exit,
+            () = &mut deadline => break,
+            () = &mut log, if *log_open => *log_open = false,
+            command = inbox.recv(), if owned => match command {
+                Some(Command::Kill) => break,
+                // The owner let go of it on purpose; it still has its grace.
+                None => owned = false,
+                Some(Command::Close | Command::Autopsy) => {}
+            },
+        }
+    }
+    ward.kill().await;
+    Exit::Killed
+}
