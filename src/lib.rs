@@ -9,3 +9,4 @@
 
 pub mod launcher;
 pub mod model;
+pub mod pool;

@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use async_trait::async_trait;
 use futures_util::future::BoxFuture;
-use tokio::io::{DuplexStream, SimplexStream, WriteHalf, duplex};
+use tokio::io::{DuplexStream, duplex};
 use tokio_util::task::TaskTracker;
 
 use super::supervise::{Ward, supervise};
@@ -16,7 +16,7 @@ use super::{Exit, Image, Instance, LaunchError, LaunchSpec, Launcher, Stderr, St
 pub(crate) struct FakeIo {
     pub(crate) stdin: DuplexStream,
     pub(crate) stdout: DuplexStream,
-    pub(crate) stderr: WriteHalf<SimplexStream>,
+    pub(crate) stderr: DuplexStream,
     pub(crate) env: std::collections::BTreeMap<String, String>,
 }
 
@@ -96,7 +96,7 @@ impl Launcher for FakeLauncher {
         self.most_alive.fetch_max(alive, Ordering::SeqCst);
         let (our_stdin, stdin) = duplex(64 << 10);
         let (our_stdout, stdout) = duplex(64 << 10);
-        let (our_stderr, stderr) = tokio::io::simplex(64 << 10);
+        let (our_stderr, stderr) = duplex(64 << 10);
         let io = FakeIo {
             stdin,
             stdout,

@@ -133,7 +133,10 @@ pub(super) async fn start(
         reason = ended(docker, id) => return Err(LaunchError::Ended(reason)),
     };
     let mut pipes = Pipes::new().map_err(handing_over)?;
-    hand_over(&stream, std::mem::take(&mut pipes.theirs)).map_err(handing_over)?;
+    // Ours to close once sent: else the function's end of file would never come.
+    let theirs = std::mem::take(&mut pipes.theirs);
+    hand_over(&stream, &theirs).map_err(handing_over)?;
+    drop(theirs);
     match answer(stream).await.map_err(handing_over)? {
         None => Ok(pipes),
         Some(errno) => Err(LaunchError::Command {
@@ -160,7 +163,7 @@ async fn ended(docker: &Docker, id: &str) -> String {
     }
 }
 
-fn hand_over(stream: &UnixStream, fds: Vec<OwnedFd>) -> io::Result<()> {
+fn hand_over(stream: &UnixStream, fds: &[OwnedFd]) -> io::Result<()> {
     let fds: Vec<_> = fds.iter().map(AsFd::as_fd).collect();
     let mut space = [std::mem::MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(3))];
     let mut control = SendAncillaryBuffer::new(&mut space);

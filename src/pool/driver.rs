@@ -1,0 +1,352 @@
+use std::ops::{Deref, DerefMut};
+use std::sync::Arc;
+use std::task::{Context, Waker};
+use std::time::Duration;
+
+use parking_lot::Mutex;
+use thiserror::Error;
+use tokio::sync::{Semaphore, oneshot};
+use tokio::time::Instant;
+use tokio_util::task::TaskTracker;
+
+use super::lane::Lane;
+use super::reaper;
+use super::state::{Arrival, Bounds, Counts, Offer, State};
+use crate::launcher::{LaunchError, LaunchSpec, Launcher};
+
+/// Bounds of one pool.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct PoolConfig {
+    /// Most containers at once.
+    pub max: usize,
+    /// Most calls that wait for a container at once.
+    pub max_waiting: usize,
+    /// How long a call may wait for a container, starts included.
+    pub max_wait: Duration,
+    /// How long a container may idle.
+    pub idle_timeout: Duration,
+}
+
+/// Bounds the container starts in flight, across all pools: engines degrade beyond about ten.
+#[derive(Clone, Debug)]
+pub struct Starts(Arc<Semaphore>);
+
+impl Starts {
+    /// At most `limit` starts at once.
+    pub fn new(limit: usize) -> Self {
+        Self(Arc::new(Semaphore::new(limit)))
+    }
+}
+
+/// Why there is no container for a call.
+#[derive(Clone, Debug, Error)]
+pub enum PoolError {
+    #[error("{0}")]
+    Launch(Arc<LaunchError>),
+    #[error("{0} calls wait for this function already")]
+    Full(usize),
+    #[error("no container was free within {} seconds", .0.as_secs())]
+    Waited(Duration),
+    /// The pool's revision is no longer the function's, or the gateway shuts down.
+    #[error("the function is being replaced or the gateway shuts down")]
+    Draining,
+}
+
+type Waiter = oneshot::Sender<Result<Slot, PoolError>>;
+
+/// The hot containers of one function revision.
+#[derive(Debug)]
+pub struct Pool {
+    spec: LaunchSpec,
+    config: PoolConfig,
+    launcher: Arc<dyn Launcher>,
+    starts: Starts,
+    tasks: TaskTracker,
+    pub(super) inner: Mutex<Inner>,
+}
+
+#[derive(Debug)]
+pub(super) struct Inner {
+    pub(super) state: State<Lane, Waiter>,
+    /// Wakes the reaper; idle containers wake it when they speak.
+    pub(super) reaper: Waker,
+    /// When the reaper wakes by itself.
+    pub(super) alarm: Option<Instant>,
+}
+
+impl Pool {
+    /// A pool of `spec` with no containers; its tasks run on `tasks`.
+    pub fn new(
+        spec: LaunchSpec,
+        config: PoolConfig,
+        launcher: Arc<dyn Launcher>,
+        starts: Starts,
+        tasks: TaskTracker,
+    ) -> Arc<Self> {
+        let bounds = Bounds {
+            max: config.max,
+            max_waiting: config.max_waiting,
+            idle_timeout: config.idle_timeout,
+        };
+        let inner = Inner {
+            state: State::new(bounds),
+            reaper: Waker::noop().clone(),
+            alarm: None,
+        };
+        let pool = Arc::new(Self {
+            spec,
+            config,
+            launcher,
+            starts,
+            tasks,
+            inner: Mutex::new(inner),
+        });
+        pool.tasks.spawn(reaper::run(Arc::downgrade(&pool)));
+        pool
+    }
+
+    /// What this pool's containers are made of.
+    pub fn spec(&self) -> &LaunchSpec {
+        &self.spec
+    }
+
+    /// How many containers do what, and how many calls wait.
+    pub fn counts(&self) -> Counts {
+        self.inner.lock().state.counts()
+    }
+
+    /// Gets a container for one call: an idle one, or the next to be free or started.
+    ///
+    /// Dropping the future gives the place in the queue up; a start that it caused goes on and
+    /// its container serves others.
+    pub async fn check_out(self: &Arc<Self>) -> Result<Slot, PoolError> {
+        loop {
+            let (sender, receiver) = oneshot::channel();
+            let arrival = self.inner.lock().state.arrive(|| sender);
+            let mut slot = match arrival {
+                Arrival::Lane(lane) => Slot::new(self, lane),
+                Arrival::Queued(ticket) => self.wait(ticket, receiver).await?,
+                Arrival::Full => return Err(PoolError::Full(self.config.max_waiting)),
+                Arrival::Draining => return Err(PoolError::Draining),
+            };
+            // The last look before the call: a container that spoke or died meanwhile is
+            // replaced without anybody noticing.
+            if slot.lane().in_doubt() {
+                slot.retire("spoke or ended between calls");
+                continue;
+            }
+            return Ok(slot);
+        }
+    }
+
+    async fn wait(
+        self: &Arc<Self>,
+        ticket: u64,
+        receiver: oneshot::Receiver<Result<Slot, PoolError>>,
+    ) -> Result<Slot, PoolError> {
+        let _place = Place { pool: self, ticket };
+        self.start_wanted();
+        match tokio::time::timeout(self.config.max_wait, receiver).await {
+            Ok(Ok(result)) => result,
+            Ok(Err(_)) => Err(PoolError::Draining),
+            Err(_) => Err(PoolError::Waited(self.config.max_wait)),
+        }
+    }
+
+    /// Starts as many containers as the state asks for.
+    fn start_wanted(self: &Arc<Self>) {
+        let wanted = self.inner.lock().state.starts();
+        for _ in 0..wanted {
+            let pool = self.clone();
+            self.tasks.spawn(async move { pool.start_one().await });
+        }
+    }
+
+    async fn start_one(self: Arc<Self>) {
+        let began = Instant::now();
+        let permit = self.starts.0.acquire().await;
+        let launched = self.launcher.launch(&self.spec).await;
+        drop(permit);
+        match launched {
+            Ok(instance) => {
+                tracing::info!(
+                    app = %self.spec.app,
+                    function = %self.spec.function,
+                    container = %instance.id,
+                    millis = began.elapsed().as_millis(),
+                    "container started"
+                );
+                self.inner.lock().state.started();
+                self.offer(Lane::new(instance));
+            }
+            Err(error) => {
+                tracing::warn!(
+                    app = %self.spec.app,
+                    function = %self.spec.function,
+                    %error,
+                    "container did not start"
+                );
+                let told = self.inner.lock().state.start_failed();
+                if let Some(waiter) = told {
+                    let _ = waiter.send(Err(PoolError::Launch(Arc::new(error))));
+                }
+                self.start_wanted();
+            }
+        }
+    }
+
+    /// Passes a free, busy-counted container on: to who waits for one, or to the idle ones.
+    fn offer(self: &Arc<Self>, mut lane: Lane) {
+        let mut inner = self.inner.lock();
+        // Watched from before it is idle: what it says from here on wakes the reaper.
+        let reaper = inner.reaper.clone();
+        if lane.poll_in_doubt(&mut Context::from_waker(&reaper)) {
+            drop(inner);
+            self.end(lane, "spoke after its response or ended");
+            return;
+        }
+        let now = Instant::now();
+        match inner.state.offer(lane, now) {
+            Offer::Serve(waiter, lane) => {
+                drop(inner);
+                // If the waiter has just left, the slot comes back here by its drop.
+                let _ = waiter.send(Ok(Slot::new(self, lane)));
+            }
+            Offer::Idle => {
+                let expiry = now + self.config.idle_timeout;
+                if inner.alarm.is_none_or(|alarm| alarm > expiry) {
+                    inner.reaper.wake_by_ref();
+                }
+            }
+            Offer::Retire(lane) => {
+                drop(inner);
+                lane.close();
+            }
+        }
+    }
+
+    /// Kills a busy-counted container and replaces it if somebody waits.
+    fn end(self: &Arc<Self>, lane: Lane, why: &str) {
+        tracing::info!(
+            app = %self.spec.app,
+            function = %self.spec.function,
+            container = %lane.id,
+            calls = lane.calls,
+            why,
+            "container retired"
+        );
+        lane.kill();
+        self.inner.lock().state.retired();
+        self.start_wanted();
+    }
+
+    /// Gives out no more containers: idle ones end now, busy ones after their call. Calls that
+    /// already wait are still served.
+    pub fn drain(&self) {
+        let mut inner = self.inner.lock();
+        let idle = inner.state.drain();
+        inner.reaper.wake_by_ref();
+        drop(inner);
+        for lane in idle {
+            lane.close();
+        }
+    }
+
+    /// As [`drain`](Self::drain), and sends those away who wait.
+    pub fn close(&self) {
+        self.drain();
+        let waiting = self.inner.lock().state.dismiss();
+        for waiter in waiting {
+            let _ = waiter.send(Err(PoolError::Draining));
+        }
+    }
+}
+
+/// A place in the queue; dropping it gives the place up.
+struct Place<'a> {
+    pool: &'a Arc<Pool>,
+    ticket: u64,
+}
+
+impl Drop for Place<'_> {
+    fn drop(&mut self) {
+        self.pool.inner.lock().state.leave(self.ticket);
+    }
+}
+
+/// One container, owned for one call.
+///
+/// Dropped before [`begin`](Self::begin), it goes back to the pool; dropped after, it is killed:
+/// nobody knows what the function still has to say.
+#[derive(Debug)]
+pub struct Slot {
+    pool: Arc<Pool>,
+    lane: Option<Lane>,
+    begun: bool,
+}
+
+impl Slot {
+    fn new(pool: &Arc<Pool>, lane: Lane) -> Self {
+        Self {
+            pool: pool.clone(),
+            lane: Some(lane),
+            begun: false,
+        }
+    }
+
+    fn lane(&mut self) -> &mut Lane {
+        self.lane
+            .as_mut()
+            .expect("a slot holds its lane until it is given back or retired")
+    }
+
+    /// The call begins: from here on only [`give_back`](Self::give_back) saves the container.
+    pub fn begin(&mut self) {
+        self.begun = true;
+    }
+
+    /// The call is over and the container is clean as far as the caller can tell.
+    pub fn give_back(mut self) {
+        if let Some(mut lane) = self.lane.take() {
+            lane.calls += 1;
+            self.pool.offer(lane);
+        }
+    }
+
+    /// The container is in doubt: kill it. `why` is for the log.
+    pub fn retire(mut self, why: &str) {
+        if let Some(lane) = self.lane.take() {
+            self.pool.end(lane, why);
+        }
+    }
+}
+
+impl Deref for Slot {
+    type Target = Lane;
+
+    fn deref(&self) -> &Lane {
+        self.lane
+            .as_ref()
+            .expect("a slot holds its lane until it is given back or retired")
+    }
+}
+
+impl DerefMut for Slot {
+    fn deref_mut(&mut self) -> &mut Lane {
+        self.lane()
+    }
+}
+
+impl Drop for Slot {
+    fn drop(&mut self) {
+        match self.lane.take() {
+            Some(lane) if self.begun => self.pool.end(lane, "its call was abandoned"),
+            Some(lane) => self.pool.offer(lane),
+            None => {}
+        }
+    }
+}
+
+#[cfg(test)]
+#[path = "driver_tests.rs"]
+mod tests;

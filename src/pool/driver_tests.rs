@@ -1,0 +1,252 @@
+//! The driver under paused time, over fake functions.
+
+use std::collections::BTreeMap;
+use std::io::IoSlice;
+
+use futures_util::future::join_all;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+
+use super::*;
+use crate::launcher::fake::{FakeIo, FakeLauncher};
+
+const IDLE: Duration = Duration::from_secs(10);
+
+/// Answers each byte with itself, `!` with an extra byte a second later, `q` by exiting.
+async fn peer(mut io: FakeIo) -> i64 {
+    let mut byte = [0];
+    while let Ok(1) = io.stdin.read(&mut byte).await {
+        if byte == *b"q" {
+            return 3;
+        }
+        let _ = io.stdout.write_all(&byte).await;
+        if byte == *b"!" {
+            tokio::time::sleep(Duration::from_secs(1)).await;
+            let _ = io.stdout.write_all(b"extra").await;
+        }
+    }
+    0
+}
+
+fn pool(max: usize) -> (Arc<Pool>, Arc<FakeLauncher>) {
+    pool_of(
+        "peer",
+        PoolConfig {
+            max,
+            max_waiting: 1000,
+            max_wait: Duration::from_secs(60),
+            idle_timeout: IDLE,
+        },
+    )
+}
+
+fn pool_of(image: &str, config: PoolConfig) -> (Arc<Pool>, Arc<FakeLauncher>) {
+    let fake = Arc::new(FakeLauncher::default().image("peer", peer));
+    let spec = LaunchSpec {
+        image: Arc::new(crate::launcher::Image {
+            reference: image.to_owned(),
+            id: image.to_owned(),
+            command: Vec::new(),
+        }),
+        env: BTreeMap::new(),
+        memory_mb: 128,
+        cpus: None,
+        tmpfs_mb: 0,
+        app: "a".to_owned(),
+        function: "f".to_owned(),
+    };
+    let tasks = TaskTracker::new();
+    (
+        Pool::new(spec, config, fake.clone(), Starts::new(4), tasks),
+        fake,
+    )
+}
+
+async fn say(slot: &mut Slot, byte: u8) {
+    slot.begin();
+    let part = [byte];
+    let wrote = std::future::poll_fn(|cx| slot.stdin.poll_write(cx, &[IoSlice::new(&part)]));
+    assert_eq!(wrote.await.unwrap(), 1);
+    let mut answer = [0];
+    let mut buf = tokio::io::ReadBuf::new(&mut answer);
+    std::future::poll_fn(|cx| slot.stdout.poll_read(cx, &mut buf))
+        .await
+        .unwrap();
+    assert_eq!(answer, part);
+}
+
+/// Lets every task run until all of them wait for time to pass.
+async fn settle() {
+    tokio::time::sleep(Duration::from_millis(1)).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn calls_in_a_row_share_one_container() {
+    let (pool, fake) = pool(8);
+    let mut ids = std::collections::BTreeSet::new();
+    for _ in 0..20 {
+        let mut slot = pool.check_out().await.unwrap();
+        say(&mut slot, b'x').await;
+        ids.insert(slot.id.clone());
+        slot.give_back();
+    }
+    assert_eq!((ids.len(), fake.started()), (1, 1));
+}
+
+#[tokio::test(start_paused = true)]
+async fn calls_at_once_get_containers_of_their_own_up_to_the_maximum() {
+    let (pool, fake) = pool(3);
+    let calls = (0..20).map(|_| async {
+        let mut slot = pool.check_out().await.unwrap();
+        say(&mut slot, b'x').await;
+        tokio::time::sleep(Duration::from_millis(200)).await;
+        slot.give_back();
+    });
+    join_all(calls).await;
+    assert_eq!(fake.most_alive(), 3);
+    assert_eq!(
+        pool.counts(),
+        Counts {
+            idle: 3,
+            ..Counts::default()
+        }
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_idle_container_is_reaped_after_its_timeout_and_not_before() {
+    let (pool, fake) = pool(3);
+    pool.check_out().await.unwrap().give_back();
+    tokio::time::sleep(IDLE - Duration::from_millis(10)).await;
+    assert_eq!(fake.alive(), 1);
+    // Used again in time, it starts to idle anew.
+    pool.check_out().await.unwrap().give_back();
+    tokio::time::sleep(IDLE - Duration::from_millis(10)).await;
+    assert_eq!(fake.alive(), 1);
+    tokio::time::sleep(Duration::from_millis(20)).await;
+    assert_eq!((fake.alive(), pool.counts()), (0, Counts::default()));
+}
+
+// C2: extra bytes while idle end the container, so that no caller ever sees them.
+#[tokio::test(start_paused = true)]
+async fn a_container_that_speaks_while_idle_is_ended() {
+    let (pool, fake) = pool(3);
+    let mut slot = pool.check_out().await.unwrap();
+    say(&mut slot, b'!').await;
+    let first = slot.id.clone();
+    slot.give_back();
+    assert_eq!(pool.counts().idle, 1);
+    tokio::time::sleep(Duration::from_secs(2)).await;
+    assert_eq!((pool.counts(), fake.alive()), (Counts::default(), 0));
+    let mut slot = pool.check_out().await.unwrap();
+    assert_ne!(slot.id, first);
+    say(&mut slot, b'x').await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_container_that_dies_while_idle_is_replaced_unseen() {
+    let (pool, fake) = pool(3);
+    let mut slot = pool.check_out().await.unwrap();
+    slot.begin();
+    let wrote = std::future::poll_fn(|cx| slot.stdin.poll_write(cx, &[IoSlice::new(b"q")]));
+    wrote.await.unwrap();
+    slot.give_back();
+    settle().await;
+    let mut slot = pool.check_out().await.unwrap();
+    say(&mut slot, b'x').await;
+    assert_eq!(fake.started(), 2);
+}
+
+// A10: the client goes away in the middle of its call.
+#[tokio::test(start_paused = true)]
+async fn a_slot_dropped_in_its_call_kills_the_container_and_one_dropped_before_keeps_it() {
+    let (pool, fake) = pool(3);
+    drop(pool.check_out().await.unwrap());
+    assert_eq!((pool.counts().idle, fake.alive()), (1, 1));
+    let mut slot = pool.check_out().await.unwrap();
+    slot.begin();
+    drop(slot);
+    settle().await;
+    assert_eq!((pool.counts(), fake.alive()), (Counts::default(), 0));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_waiter_that_leaves_does_not_lose_the_container_it_caused() {
+    let (pool, fake) = pool(3);
+    let impatient = tokio::time::timeout(Duration::from_millis(1), pool.check_out()).await;
+    assert!(impatient.is_err());
+    tokio::time::sleep(Duration::from_millis(50)).await;
+    assert_eq!((pool.counts().idle, fake.started()), (1, 1));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_start_that_fails_tells_its_waiter_why() {
+    let config = PoolConfig {
+        max: 4,
+        max_waiting: 10,
+        max_wait: Duration::from_secs(60),
+        idle_timeout: IDLE,
+    };
+    let (pool, _) = pool_of("nothing", config);
+    let results = join_all((0..5).map(|_| pool.check_out())).await;
+    assert!(
+        results
+            .iter()
+            .all(|r| matches!(r, Err(PoolError::Launch(_)))),
+        "{results:?}"
+    );
+    assert_eq!(pool.counts(), Counts::default());
+}
+
+#[tokio::test(start_paused = true)]
+async fn waiting_is_bounded_in_number_and_in_time() {
+    let config = PoolConfig {
+        max: 1,
+        max_waiting: 1,
+        max_wait: Duration::from_secs(5),
+        idle_timeout: IDLE,
+    };
+    let (pool, _) = pool_of("peer", config);
+    let slot = pool.check_out().await.unwrap();
+    let began = Instant::now();
+    let (first, second) = tokio::join!(pool.check_out(), pool.check_out());
+    assert!(matches!(first, Err(PoolError::Waited(_))), "{first:?}");
+    assert!(matches!(second, Err(PoolError::Full(1))), "{second:?}");
+    assert_eq!(began.elapsed().as_secs(), 5);
+    slot.give_back();
+    assert_eq!(
+        pool.counts(),
+        Counts {
+            idle: 1,
+            ..Counts::default()
+        }
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_drained_pool_serves_who_waits_and_ends() {
+    let (pool, fake) = pool(1);
+    let mut slot = pool.check_out().await.unwrap();
+    let waiting = pool.check_out();
+    tokio::pin!(waiting);
+    assert!(futures_util::poll!(&mut waiting).is_pending());
+    pool.drain();
+    assert!(matches!(pool.check_out().await, Err(PoolError::Draining)));
+    say(&mut slot, b'x').await;
+    slot.give_back();
+    waiting.await.unwrap().give_back();
+    tokio::time::sleep(Duration::from_secs(5)).await;
+    assert_eq!((fake.alive(), pool.counts()), (0, Counts::default()));
+}
+
+// E7: a crowd before a cold function is served by no more starts than the bound allows.
+#[tokio::test(start_paused = true)]
+async fn a_thousand_callers_of_a_cold_function_are_all_served() {
+    let (pool, fake) = pool(10);
+    let calls = (0..1000).map(|_| async {
+        let mut slot = pool.check_out().await.unwrap();
+        say(&mut slot, b'x').await;
+        slot.give_back();
+    });
+    join_all(calls).await;
+    assert!(fake.most_alive() <= 10);
+}

@@ -1,0 +1,301 @@
+use std::collections::BTreeSet;
+
+use proptest::prelude::*;
+
+use super::*;
+
+const IDLE: Duration = Duration::from_secs(10);
+
+fn state(max: usize, max_waiting: usize) -> State<u32, u32> {
+    State::new(Bounds {
+        max,
+        max_waiting,
+        idle_timeout: IDLE,
+    })
+}
+
+/// Makes `lanes` idle, the last one most recently.
+fn with_idle(lanes: std::ops::Range<u32>, now: Instant) -> State<u32, u32> {
+    let mut state = state(100, 100);
+    for lane in lanes {
+        state.starting += 1;
+        state.started();
+        assert_eq!(
+            state.offer(lane, now + Duration::from_secs(lane.into())),
+            Offer::Idle
+        );
+    }
+    state
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_lane_used_last_is_given_first() {
+    let mut state = with_idle(0..3, Instant::now());
+    let given: Vec<_> = (0..3).map(|_| state.arrive(|| 0)).collect();
+    assert_eq!(
+        given,
+        [Arrival::Lane(2), Arrival::Lane(1), Arrival::Lane(0)]
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_came_first_is_served_first() {
+    let mut state = state(1, 10);
+    for waiter in 0..3 {
+        assert!(matches!(state.arrive(|| waiter), Arrival::Queued(_)));
+    }
+    assert_eq!(state.starts(), 1);
+    state.started();
+    let now = Instant::now();
+    for waiter in 0..3 {
+        assert_eq!(state.offer(7, now), Offer::Serve(waiter, 7));
+    }
+    assert_eq!(state.offer(7, now), Offer::Idle);
+}
+
+#[test]
+fn lanes_start_when_more_wait_than_are_idle_or_starting() {
+    let mut state = state(3, 10);
+    assert_eq!(state.starts(), 0);
+    for (arrivals, starts) in [(1, 1), (1, 1), (0, 0), (2, 1), (1, 0)] {
+        for _ in 0..arrivals {
+            state.arrive(|| 0);
+        }
+        assert_eq!(state.starts(), starts);
+    }
+}
+
+#[test]
+fn a_failed_start_fails_one_waiter() {
+    let mut state = state(10, 10);
+    for waiter in 0..3 {
+        state.arrive(|| waiter);
+    }
+    assert_eq!(state.starts(), 3);
+    assert_eq!(state.start_failed(), Some(0));
+    assert_eq!(state.starts(), 0, "two wait and two are starting");
+    assert_eq!(
+        state.counts(),
+        Counts {
+            starting: 2,
+            waiting: 2,
+            ..Counts::default()
+        }
+    );
+}
+
+#[test]
+fn a_full_queue_takes_nobody() {
+    let mut state = state(1, 2);
+    assert!(matches!(state.arrive(|| 0), Arrival::Queued(0)));
+    assert!(matches!(state.arrive(|| 0), Arrival::Queued(1)));
+    assert_eq!(state.arrive(|| 0), Arrival::Full);
+    state.leave(0);
+    assert!(matches!(state.arrive(|| 0), Arrival::Queued(2)));
+}
+
+#[tokio::test(start_paused = true)]
+async fn lanes_expire_after_the_idle_timeout_and_not_before() {
+    let start = Instant::now();
+    let mut state = with_idle(0..3, start);
+    assert_eq!(state.next_expiry(start), Some(start + IDLE));
+    assert!(
+        state
+            .expire(start + IDLE - Duration::from_nanos(1))
+            .is_empty()
+    );
+    assert_eq!(state.expire(start + IDLE + Duration::from_secs(1)), [0, 1]);
+    assert_eq!(
+        state.next_expiry(start),
+        Some(start + IDLE + Duration::from_secs(2))
+    );
+}
+
+// E1: the reaper and a caller at the same instant; whoever comes first has the lane.
+#[tokio::test(start_paused = true)]
+async fn a_lane_is_either_reaped_or_given_never_both() {
+    let start = Instant::now();
+    let mut reaped_first = with_idle(0..1, start);
+    assert_eq!(reaped_first.expire(start + IDLE), [0]);
+    assert_eq!(reaped_first.arrive(|| 1), Arrival::Queued(0));
+    let mut given_first = with_idle(0..1, start);
+    assert_eq!(given_first.arrive(|| 1), Arrival::Lane(0));
+    assert!(given_first.expire(start + IDLE).is_empty());
+}
+
+#[tokio::test(start_paused = true)]
+async fn draining_empties_the_pool() {
+    let now = Instant::now();
+    let mut state = with_idle(0..2, now);
+    assert_eq!(state.arrive(|| 0), Arrival::Lane(1));
+    assert_eq!(state.drain(), [0]);
+    assert_eq!(state.arrive(|| 0), Arrival::Draining);
+    assert_eq!(state.offer(1, now), Offer::Retire(1));
+    assert_eq!(state.counts(), Counts::default());
+}
+
+#[derive(Clone, Debug)]
+enum Step {
+    Arrive,
+    Leave(usize),
+    Started(bool),
+    GiveBack(usize),
+    Retire(usize),
+    Pass(u64),
+    Drain,
+}
+
+fn step() -> impl Strategy<Value = Step> {
+    prop_oneof![
+        6 => Just(Step::Arrive),
+        1 => any::<usize>().prop_map(Step::Leave),
+        4 => prop::bool::weighted(0.9).prop_map(Step::Started),
+        5 => any::<usize>().prop_map(Step::GiveBack),
+        1 => any::<usize>().prop_map(Step::Retire),
+        3 => (0..15_u64).prop_map(Step::Pass),
+        1 => prop::bool::weighted(0.02).prop_map(|d| if d { Step::Drain } else { Step::Arrive }),
+    ]
+}
+
+/// The world around the state: what the driver would know.
+struct World {
+    state: State<u32, u64>,
+    max: usize,
+    now: Instant,
+    starting: usize,
+    busy: Vec<u32>,
+    gone: BTreeSet<u32>,
+    next_lane: u32,
+    next_waiter: u64,
+    /// Who waits, in order, with their tickets.
+    queue: VecDeque<(u64, u64)>,
+    drained: bool,
+}
+
+impl World {
+    fn new(max: usize) -> Self {
+        Self {
+            state: State::new(Bounds {
+                max,
+                max_waiting: 5,
+                idle_timeout: IDLE,
+            }),
+            max,
+            now: Instant::now(),
+            starting: 0,
+            busy: Vec::new(),
+            gone: BTreeSet::new(),
+            next_lane: 0,
+            next_waiter: 0,
+            queue: VecDeque::new(),
+            drained: false,
+        }
+    }
+
+    fn gave(&mut self, lane: u32) {
+        assert!(!self.busy.contains(&lane), "lane {lane} was given twice");
+        assert!(
+            !self.gone.contains(&lane),
+            "lane {lane} was given after its end"
+        );
+        self.busy.push(lane);
+    }
+
+    fn offer(&mut self, lane: u32) {
+        self.busy.retain(|l| *l != lane);
+        match self.state.offer(lane, self.now) {
+            Offer::Serve(waiter, lane) => {
+                let (_, first) = self.queue.pop_front().expect("nobody waits");
+                assert_eq!(waiter, first, "waiters are served in order");
+                self.gave(lane);
+            }
+            Offer::Idle => assert!(self.queue.is_empty(), "a lane idles while someone waits"),
+            Offer::Retire(lane) => assert!(self.drained && self.gone.insert(lane)),
+        }
+    }
+
+    fn take(&mut self, step: &Step) {
+        match *step {
+            Step::Arrive => {
+                let waiter = self.next_waiter;
+                self.next_waiter += 1;
+                match self.state.arrive(|| waiter) {
+                    Arrival::Lane(lane) => self.gave(lane),
+                    Arrival::Queued(ticket) => self.queue.push_back((ticket, waiter)),
+                    Arrival::Full => assert_eq!(self.queue.len(), 5),
+                    Arrival::Draining => assert!(self.drained),
+                }
+            }
+            Step::Leave(which) if !self.queue.is_empty() => {
+                let (ticket, _) = self.queue.remove(which % self.queue.len()).unwrap();
+                self.state.leave(ticket);
+            }
+            Step::Started(true) if self.starting > 0 => {
+                self.starting -= 1;
+                self.state.started();
+                let lane = self.next_lane;
+                self.next_lane += 1;
+                self.busy.push(lane);
+                self.offer(lane);
+            }
+            Step::Started(false) if self.starting > 0 => {
+                self.starting -= 1;
+                let told = self.state.start_failed();
+                assert_eq!(told, self.queue.pop_front().map(|(_, waiter)| waiter));
+            }
+            Step::GiveBack(which) if !self.busy.is_empty() => {
+                self.offer(self.busy[which % self.busy.len()]);
+            }
+            Step::Retire(which) if !self.busy.is_empty() => {
+                let lane = self.busy.swap_remove(which % self.busy.len());
+                self.gone.insert(lane);
+                self.state.retired();
+            }
+            Step::Pass(seconds) => {
+                self.now += Duration::from_secs(seconds);
+                for lane in self.state.expire(self.now) {
+                    assert!(!self.busy.contains(&lane), "a busy lane was reaped");
+                    assert!(self.gone.insert(lane));
+                }
+            }
+            Step::Drain => {
+                self.drained = true;
+                self.gone.extend(self.state.drain());
+            }
+            _ => {}
+        }
+        self.starting += self.state.starts();
+    }
+
+    fn check(&self) {
+        let counts = self.state.counts();
+        assert_eq!(counts.busy, self.busy.len());
+        assert_eq!(counts.starting, self.starting);
+        assert_eq!(counts.waiting, self.queue.len());
+        assert!(
+            counts.busy + counts.idle + counts.starting <= self.max,
+            "{counts:?}"
+        );
+        assert!(counts.idle == 0 || counts.waiting == 0, "{counts:?}");
+        if !self.drained && counts.waiting > 0 {
+            let alive = counts.busy + counts.starting;
+            let enough = counts.starting >= counts.waiting || alive == self.max;
+            assert!(enough, "someone waits and nothing starts: {counts:?}");
+        }
+    }
+}
+
+// E11: no lane is ever handed out twice, whatever happens in whatever order.
+proptest! {
+    #[test]
+    fn any_history_keeps_the_invariants(
+        max in 1..5_usize,
+        steps in prop::collection::vec(step(), 1..200),
+    ) {
+        let mut world = World::new(max);
+        for step in &steps {
+            world.take(step);
+            world.check();
+        }
+    }
+}
