@@ -1,0 +1,8 @@
+//! The codec held to vectors, properties and every way of cutting its input.
+
+mod encode;
+mod harness;
+mod limits;
+mod properties;
+mod request;
+mod response;
