@@ -7,6 +7,8 @@
 //! build <- cli        wire, format <- invoke
 //! ```
 
+pub mod format;
+pub mod invoke;
 pub mod launcher;
 pub mod model;
 pub mod pool;

@@ -3,12 +3,15 @@
 use std::collections::BTreeMap;
 use std::io::IoSlice;
 use std::sync::Arc;
+use std::task::Poll;
 use std::time::Duration;
 
 use tokio::io::{AsyncWriteExt, ReadBuf};
 
 use super::fake::{FakeIo, FakeLauncher};
-use super::{Exit, Instance, LaunchError, LaunchSpec, Launcher, ProcessLauncher, Stdin, Stdout};
+use super::{
+    Exit, Instance, LaunchError, LaunchSpec, Launcher, Now, ProcessLauncher, Stdin, Stdout,
+};
 
 /// What the suite's functions do; every bench provides an image for each.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -201,13 +204,22 @@ async fn a_closed_stdout_is_seen(launcher: &dyn Launcher, image: &str) {
 // C2: between calls nobody may speak.
 async fn silence_is_told_from_speech(launcher: &dyn Launcher, image: &str) {
     let mut instance = launch(launcher, image).await.unwrap();
-    assert!(!instance.stdout.spoke());
+    let mut byte = [0];
+    assert_eq!(instance.stdout.read_now(&mut byte), Now::Silent);
     write(&mut instance.stdin, b"x").await;
-    std::future::poll_fn(|cx| instance.stdout.poll_spoke(cx)).await;
-    write(&mut instance.stdin, b"x").await;
-    while !instance.stdout.spoke() {
-        tokio::task::yield_now().await;
-    }
+    let spoke = std::future::poll_fn(|cx| match instance.stdout.poll_now(cx, &mut byte) {
+        Now::Silent => Poll::Pending,
+        now => Poll::Ready(now),
+    });
+    assert_eq!(spoke.await, Now::Spoke(1));
+    write(&mut instance.stdin, b"y").await;
+    let now = loop {
+        match instance.stdout.read_now(&mut byte) {
+            Now::Silent => tokio::task::yield_now().await,
+            now => break now,
+        }
+    };
+    assert_eq!((now, byte), (Now::Spoke(1), *b"y"));
 }
 
 async fn the_environment_arrives(launcher: &dyn Launcher, image: &str) {

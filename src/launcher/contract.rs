@@ -49,7 +49,7 @@ pub struct Image {
 }
 
 /// Everything that makes one instance like another.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct LaunchSpec {
     pub image: Arc<Image>,
     pub env: BTreeMap<String, String>,

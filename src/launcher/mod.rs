@@ -24,5 +24,5 @@ pub use contract::{Image, Instance, LaunchError, LaunchSpec, Launcher};
 pub use docker::DockerLauncher;
 pub use process::ProcessLauncher;
 pub use stderr::Stderr;
-pub use stdio::{Stdin, Stdout};
+pub use stdio::{Now, Stdin, Stdout};
 pub use supervise::{Control, Exit};

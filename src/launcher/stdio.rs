@@ -4,7 +4,6 @@ use std::os::fd::AsFd;
 use std::pin::Pin;
 use std::task::{Context, Poll, Waker};
 
-use rustix::event::{PollFd, PollFlags, Timespec};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::unix::pipe;
 
@@ -21,6 +20,17 @@ pub enum Stdin {
     Pipe(pipe::Sender),
     /// Bytes that travel some other way.
     Stream(Pin<Box<dyn AsyncWrite + Send>>),
+}
+
+/// What a function does between calls.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Now {
+    /// Nothing, as it should.
+    Silent,
+    /// It wrote this many bytes.
+    Spoke(usize),
+    /// It closed its stdout, or died.
+    Ended,
 }
 
 /// The read end of a function's stdout.
@@ -91,27 +101,28 @@ impl Stdout {
         }
     }
 
-    /// Ready as soon as the function wrote anything or closed its stdout. What was written is
-    /// lost: between calls nobody may speak, so the instance is to be killed.
-    pub fn poll_spoke(&mut self, cx: &mut Context<'_>) -> Poll<()> {
-        let mut byte = [0];
-        self.poll_read(cx, &mut ReadBuf::new(&mut byte)).map(|_| ())
+    /// Reads what is there *now* into `buf`. Asks the kernel itself: the runtime's idea of
+    /// readiness may lag behind what another process has just done.
+    pub fn read_now(&mut self, buf: &mut [u8]) -> Now {
+        match self {
+            Self::Pipe(pipe) => match rustix::io::read(&*pipe, buf) {
+                Ok(0) => Now::Ended,
+                Ok(n) => Now::Spoke(n),
+                Err(rustix::io::Errno::AGAIN | rustix::io::Errno::INTR) => Now::Silent,
+                Err(_) => Now::Ended,
+            },
+            Self::Stream(_) => self.poll_now(&mut Context::from_waker(Waker::noop()), buf),
+        }
     }
 
-    /// Whether there is anything to read *now*, end of file included. Asks the kernel itself: the
-    /// runtime's idea of readiness may lag behind what another process has just done.
-    pub fn spoke(&mut self) -> bool {
-        match self {
-            Self::Pipe(pipe) => {
-                let mut fds = [PollFd::new(pipe, PollFlags::IN)];
-                !matches!(
-                    rustix::event::poll(&mut fds, Some(&Timespec::default())),
-                    Ok(0)
-                )
-            }
-            Self::Stream(_) => self
-                .poll_spoke(&mut Context::from_waker(Waker::noop()))
-                .is_ready(),
+    /// As [`read_now`](Self::read_now) as far as the runtime knows; wakes `cx` when the answer
+    /// stops being [`Now::Silent`].
+    pub fn poll_now(&mut self, cx: &mut Context<'_>, buf: &mut [u8]) -> Now {
+        let mut buf = ReadBuf::new(buf);
+        match self.poll_read(cx, &mut buf) {
+            Poll::Pending => Now::Silent,
+            Poll::Ready(Ok(())) if !buf.filled().is_empty() => Now::Spoke(buf.filled().len()),
+            Poll::Ready(_) => Now::Ended,
         }
     }
 

@@ -1,10 +1,14 @@
 use std::collections::BTreeMap;
 use std::fmt;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use crate::model::{
     App, AppId, Config, FnId, Format, Function, InvocationType, MilliCpus, Route, Trigger,
 };
+
+/// Counts the callables ever made, so that the newer of two can be told.
+static MADE: AtomicU64 = AtomicU64::new(0);
 
 /// Names a callable for its whole life.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -28,6 +32,8 @@ impl fmt::Display for CallableId {
 #[derive(Clone, Debug)]
 pub struct Callable {
     pub id: CallableId,
+    /// Grows with every callable made; a redeploy makes a new one even if nothing else changed.
+    pub version: u64,
     pub app_id: AppId,
     pub app_name: String,
     /// The function's name, or the route's path.
@@ -66,6 +72,7 @@ impl Callable {
                 app: app.id,
                 path: route.path.clone(),
             },
+            version: MADE.fetch_add(1, Ordering::Relaxed),
             app_id: app.id,
             app_name: app.name.clone(),
             name: route.path.clone(),
@@ -102,6 +109,7 @@ impl Callable {
         common_env(&mut env, app, function.format, function.memory_mb);
         Self {
             id: CallableId::Fn(function.id),
+            version: MADE.fetch_add(1, Ordering::Relaxed),
             app_id: app.id,
             app_name: app.name.clone(),
             name: function.name.clone(),

@@ -110,6 +110,11 @@ impl Pool {
         &self.spec
     }
 
+    /// Whether this pool's containers are just what `spec` asks for.
+    pub fn serves(&self, spec: &LaunchSpec, idle_timeout: Duration) -> bool {
+        self.spec == *spec && self.config.idle_timeout == idle_timeout
+    }
+
     /// How many containers do what, and how many calls wait.
     pub fn counts(&self) -> Counts {
         self.inner.lock().state.counts()
@@ -123,15 +128,16 @@ impl Pool {
         loop {
             let (sender, receiver) = oneshot::channel();
             let arrival = self.inner.lock().state.arrive(|| sender);
-            let mut slot = match arrival {
-                Arrival::Lane(lane) => Slot::new(self, lane),
-                Arrival::Queued(ticket) => self.wait(ticket, receiver).await?,
+            let (mut slot, idled) = match arrival {
+                Arrival::Lane(lane) => (Slot::new(self, lane), true),
+                Arrival::Queued(ticket) => (self.wait(ticket, receiver).await?, false),
                 Arrival::Full => return Err(PoolError::Full(self.config.max_waiting)),
                 Arrival::Draining => return Err(PoolError::Draining),
             };
             // The last look before the call: a container that spoke or died meanwhile is
-            // replaced without anybody noticing.
-            if slot.lane().in_doubt() {
+            // replaced without anybody noticing. A fresh one is not: its first call tells what
+            // is wrong with it, where replacing it would start one after the other.
+            if (idled || slot.calls > 0) && slot.lane().in_doubt() {
                 slot.retire("spoke or ended between calls");
                 continue;
             }
@@ -200,7 +206,8 @@ impl Pool {
         let mut inner = self.inner.lock();
         // Watched from before it is idle: what it says from here on wakes the reaper.
         let reaper = inner.reaper.clone();
-        if lane.poll_in_doubt(&mut Context::from_waker(&reaper)) {
+        let in_doubt = lane.poll_in_doubt(&mut Context::from_waker(&reaper));
+        if in_doubt && lane.calls > 0 {
             drop(inner);
             self.end(lane, "spoke after its response or ended");
             return;
@@ -214,7 +221,7 @@ impl Pool {
             }
             Offer::Idle => {
                 let expiry = now + self.config.idle_timeout;
-                if inner.alarm.is_none_or(|alarm| alarm > expiry) {
+                if in_doubt || inner.alarm.is_none_or(|alarm| alarm > expiry) {
                     inner.reaper.wake_by_ref();
                 }
             }
@@ -309,6 +316,7 @@ impl Slot {
     pub fn give_back(mut self) {
         if let Some(mut lane) = self.lane.take() {
             lane.calls += 1;
+            lane.reset_blank();
             self.pool.offer(lane);
         }
     }

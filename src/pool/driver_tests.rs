@@ -11,7 +11,8 @@ use crate::launcher::fake::{FakeIo, FakeLauncher};
 
 const IDLE: Duration = Duration::from_secs(10);
 
-/// Answers each byte with itself, `!` with an extra byte a second later, `q` by exiting.
+/// Answers each byte with itself, `!` with more a second later, `n` with a blank line after it,
+/// `q` by exiting.
 async fn peer(mut io: FakeIo) -> i64 {
     let mut byte = [0];
     while let Ok(1) = io.stdin.read(&mut byte).await {
@@ -19,6 +20,9 @@ async fn peer(mut io: FakeIo) -> i64 {
             return 3;
         }
         let _ = io.stdout.write_all(&byte).await;
+        if byte == *b"n" {
+            let _ = io.stdout.write_all(b"\n").await;
+        }
         if byte == *b"!" {
             tokio::time::sleep(Duration::from_secs(1)).await;
             let _ = io.stdout.write_all(b"extra").await;
@@ -40,7 +44,14 @@ fn pool(max: usize) -> (Arc<Pool>, Arc<FakeLauncher>) {
 }
 
 fn pool_of(image: &str, config: PoolConfig) -> (Arc<Pool>, Arc<FakeLauncher>) {
-    let fake = Arc::new(FakeLauncher::default().image("peer", peer));
+    let fake = FakeLauncher::default()
+        .image("peer", peer)
+        .image("dies", |_| std::future::ready(1))
+        .image("banner", |mut io| async move {
+            let _ = io.stdout.write_all(b"Listening\n").await;
+            std::future::pending().await
+        });
+    let fake = Arc::new(fake);
     let spec = LaunchSpec {
         image: Arc::new(crate::launcher::Image {
             reference: image.to_owned(),
@@ -140,6 +151,45 @@ async fn a_container_that_speaks_while_idle_is_ended() {
     let mut slot = pool.check_out().await.unwrap();
     assert_ne!(slot.id, first);
     say(&mut slot, b'x').await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_blank_line_after_a_response_is_no_doubt() {
+    let (pool, fake) = pool(3);
+    for _ in 0..100 {
+        let mut slot = pool.check_out().await.unwrap();
+        say(&mut slot, b'n').await;
+        slot.give_back();
+        settle().await;
+    }
+    assert_eq!(fake.started(), 1);
+}
+
+// D2: what a function does before its first call is that call's to report; replacing the
+// container instead would start one after the other without end.
+#[tokio::test(start_paused = true)]
+async fn a_container_that_speaks_or_dies_at_its_start_is_given_to_one_caller() {
+    for image in ["banner", "dies"] {
+        let config = PoolConfig {
+            max: 4,
+            max_waiting: 10,
+            max_wait: Duration::from_secs(60),
+            idle_timeout: IDLE,
+        };
+        let (pool, fake) = pool_of(image, config);
+        let mut slot = pool.check_out().await.unwrap();
+        settle().await;
+        slot.begin();
+        drop(slot);
+        assert_eq!(fake.started(), 1, "{image}");
+        drop(pool.check_out().await.unwrap());
+        settle().await;
+        assert_eq!(
+            pool.counts(),
+            Counts::default(),
+            "{image}: nobody asked for it"
+        );
+    }
 }
 
 #[tokio::test(start_paused = true)]

@@ -1,7 +1,8 @@
-use bytes::BytesMut;
-use std::task::{Context, Poll};
+use std::task::Context;
 
-use crate::launcher::{Exit, Instance, Stderr, Stdin, Stdout};
+use bytes::BytesMut;
+
+use crate::launcher::{Exit, Instance, Now, Stderr, Stdin, Stdout};
 
 /// One hot container and the way to it.
 #[derive(Debug)]
@@ -16,7 +17,16 @@ pub struct Lane {
     pub calls: u64,
     /// Whether the function has ever echoed a call id; from then on it always must.
     pub echoes: bool,
+    /// Blank bytes the function wrote since its last response.
+    blank: usize,
     instance: Remains,
+}
+
+/// More blank bytes than this between two calls are a doubt after all.
+const BLANK_BYTES: usize = 64;
+
+fn is_blank(bytes: &[u8]) -> bool {
+    bytes.iter().all(|b| matches!(b, b'\r' | b'\n'))
 }
 
 /// What is left of an instance once its pipes are taken out.
@@ -42,18 +52,48 @@ impl Lane {
             inbox: BytesMut::new(),
             calls: 0,
             echoes: false,
+            blank: 0,
             instance: Remains { stderr, control },
         }
     }
 
     /// Whether the function said anything it was not asked for, or ended. Asks the kernel.
     pub(super) fn in_doubt(&mut self) -> bool {
-        !self.inbox.is_empty() || self.stdout.spoke()
+        self.doubt(Stdout::read_now)
     }
 
     /// As [`in_doubt`](Self::in_doubt) as far as the runtime knows; wakes `cx` on any change.
     pub(super) fn poll_in_doubt(&mut self, cx: &mut Context<'_>) -> bool {
-        !self.inbox.is_empty() || matches!(self.stdout.poll_spoke(cx), Poll::Ready(()))
+        self.doubt(|stdout, buf| stdout.poll_now(cx, buf))
+    }
+
+    /// Blank lines between calls are no doubt, up to a bound: an old Python FDK ends every
+    /// response with one that its Content-Length does not count.
+    fn doubt(&mut self, mut look: impl FnMut(&mut Stdout, &mut [u8]) -> Now) -> bool {
+        let mut said = [0; BLANK_BYTES];
+        if !is_blank(&self.inbox) {
+            return true;
+        }
+        self.blank += self.inbox.len();
+        self.inbox.clear();
+        while self.blank < said.len() {
+            match look(&mut self.stdout, &mut said) {
+                Now::Silent => return false,
+                Now::Spoke(n) if is_blank(&said[..n]) => self.blank += n,
+                Now::Spoke(n) => {
+                    // Kept, so that a first call can quote what was said before it.
+                    self.inbox.extend_from_slice(&said[..n]);
+                    return true;
+                }
+                Now::Ended => return true,
+            }
+        }
+        true
+    }
+
+    /// A call begins or has ended: what the function says is its response again.
+    pub(super) fn reset_blank(&mut self) {
+        self.blank = 0;
     }
 
     /// Finds out how the function ended, its stdout having ended.

@@ -1,0 +1,219 @@
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio_util::task::TaskTracker;
+
+use super::binding::Bindings;
+use super::fault::Fault;
+use crate::format::{
+    Answer, CallRequest, CallResponse, ExchangeError, ExchangeLimits, exchange_http,
+};
+use crate::launcher::{Exit, LaunchError, LaunchSpec, Launcher};
+use crate::model::{Callable, Format, InvocationType, Timestamp};
+use crate::pool::{Pool, PoolConfig, PoolError, Slot, Starts};
+
+/// Bounds for all functions.
+#[derive(Clone, Copy, Debug)]
+pub struct InvokeConfig {
+    /// Most containers of one function revision.
+    pub max_containers: usize,
+    /// Most calls of one function that wait for a container.
+    pub max_waiting: usize,
+    /// How long a call may wait for a container.
+    pub max_wait: Duration,
+    /// Most container starts in flight.
+    pub max_starts: usize,
+    pub exchange: ExchangeLimits,
+}
+
+/// Makes calls.
+#[derive(Debug)]
+pub struct Invoker {
+    launcher: Arc<dyn Launcher>,
+    config: InvokeConfig,
+    bindings: Bindings,
+    starts: Starts,
+    tasks: TaskTracker,
+}
+
+/// What became of one try at one container.
+enum Attempt {
+    Answered(CallResponse),
+    Failed(Fault),
+    /// The container had died before the call; another one may serve it.
+    WasDead,
+}
+
+impl Invoker {
+    /// An invoker with no pools yet.
+    pub fn new(launcher: Arc<dyn Launcher>, config: InvokeConfig) -> Self {
+        Self {
+            launcher,
+            config,
+            bindings: Bindings::default(),
+            starts: Starts::new(config.max_starts),
+            tasks: TaskTracker::new(),
+        }
+    }
+
+    /// Calls `callable` and waits for its response.
+    ///
+    /// Dropping the future gives a waiting call's place up, and kills the container of one that
+    /// has begun.
+    pub async fn call(
+        &self,
+        callable: &Callable,
+        request: &CallRequest,
+    ) -> Result<CallResponse, Fault> {
+        if callable.format != Format::Http {
+            return Err(Fault::UnsupportedFormat(callable.format));
+        }
+        if callable.kind == InvocationType::Async {
+            return Err(Fault::AsyncUnsupported);
+        }
+        let mut retried = false;
+        loop {
+            let slot = self.check_out(callable).await?;
+            match self.attempt(slot, callable, request, retried).await {
+                Attempt::Answered(response) => return Ok(response),
+                Attempt::Failed(fault) => return Err(fault),
+                Attempt::WasDead => retried = true,
+            }
+        }
+    }
+
+    async fn check_out(&self, callable: &Callable) -> Result<Slot, Fault> {
+        let mut rebound = false;
+        loop {
+            let pool = self.pool(callable).await?;
+            return match pool.check_out().await {
+                Ok(slot) => Ok(slot),
+                // Replaced between finding the pool and asking it: the binding has the new one.
+                Err(PoolError::Draining) if !rebound && !self.tasks.is_closed() => {
+                    rebound = true;
+                    continue;
+                }
+                Err(PoolError::Draining) => Err(Fault::ShuttingDown),
+                Err(PoolError::Launch(error)) => Err(error.into()),
+                Err(PoolError::Full(_)) => Err(Fault::TooManyWaiting),
+                Err(PoolError::Waited(_)) => Err(Fault::TooBusy),
+            };
+        }
+    }
+
+    async fn pool(&self, callable: &Callable) -> Result<Arc<Pool>, Fault> {
+        let spec = || self.spec(callable);
+        let make = |spec| {
+            let config = PoolConfig {
+                max: self.config.max_containers,
+                max_waiting: self.config.max_waiting,
+                max_wait: self.config.max_wait,
+                idle_timeout: callable.idle_timeout,
+            };
+            let tasks = self.tasks.clone();
+            Pool::new(
+                spec,
+                config,
+                self.launcher.clone(),
+                self.starts.clone(),
+                tasks,
+            )
+        };
+        Ok(self.bindings.pool(callable, spec, make).await?)
+    }
+
+    async fn spec(&self, callable: &Callable) -> Result<LaunchSpec, LaunchError> {
+        let image = self.launcher.resolve(&callable.image).await?;
+        Ok(LaunchSpec {
+            image: Arc::new(image),
+            env: callable.env.clone(),
+            memory_mb: callable.memory_mb,
+            cpus: callable.cpus,
+            tmpfs_mb: callable.tmpfs_mb,
+            app: callable.app_name.clone(),
+            function: callable.name.clone(),
+        })
+    }
+
+    async fn attempt(
+        &self,
+        mut slot: Slot,
+        callable: &Callable,
+        request: &CallRequest,
+        retried: bool,
+    ) -> Attempt {
+        let reused = slot.calls > 0;
+        slot.begin();
+        // The clock runs from here: waiting for a container is not the function's time.
+        let deadline = Timestamp::now().plus(callable.timeout);
+        let exchange = exchange_http(&mut slot, request, deadline, &self.config.exchange);
+        match tokio::time::timeout(callable.timeout, exchange).await {
+            Ok(Ok(Answer { response, clean })) => {
+                if clean {
+                    slot.give_back();
+                } else {
+                    slot.retire("answered without reading its request");
+                }
+                Attempt::Answered(response)
+            }
+            Ok(Err(ExchangeError::Ended { started: false, .. })) if reused && !retried => {
+                slot.retire("had died before the call");
+                Attempt::WasDead
+            }
+            Ok(Err(error)) => {
+                let fault = diagnose(&mut slot, callable, error).await;
+                blame(&slot, callable, request, &fault);
+                slot.retire("did not answer properly");
+                Attempt::Failed(fault)
+            }
+            Err(_) => {
+                blame(&slot, callable, request, &Fault::TimedOut);
+                slot.retire("ran out of time");
+                Attempt::Failed(Fault::TimedOut)
+            }
+        }
+    }
+
+    /// Ends every idle container and gives out no more.
+    pub fn close(&self) {
+        self.tasks.close();
+        for pool in self.bindings.pools() {
+            pool.close();
+        }
+    }
+}
+
+/// The cause behind what was seen on stdout.
+async fn diagnose(slot: &mut Slot, callable: &Callable, error: ExchangeError) -> Fault {
+    let (started, detail) = match error {
+        ExchangeError::Ended { started, error } => (started, error.to_string()),
+        ExchangeError::TooLarge { .. } => return Fault::ResponseTooLarge,
+        other => return Fault::BadResponse(other.to_string()),
+    };
+    match slot.autopsy().await {
+        Exit::OutOfMemory => Fault::OutOfMemory {
+            limit_mb: callable.memory_mb,
+        },
+        Exit::Code(0) if started => Fault::BadResponse(detail),
+        Exit::Code(code) => Fault::Exited(code),
+        Exit::Killed => Fault::BadResponse(format!("it closed its stdout, {detail}")),
+        Exit::Unknown => Fault::BadResponse(detail),
+    }
+}
+
+/// Tells the operator what the caller is not told: the function's own last words.
+fn blame(slot: &Slot, callable: &Callable, request: &CallRequest, fault: &Fault) {
+    tracing::warn!(
+        app = %callable.app_name,
+        function = %callable.name,
+        call_id = %request.id,
+        container = %slot.id,
+        blame = fault.blame().as_str(),
+        stderr = ?slot.last_words(),
+        "{fault}"
+    );
+}
+
+#[cfg(test)]
+#[path = "invoker_tests.rs"]
+mod tests;
