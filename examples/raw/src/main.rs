@@ -10,12 +10,10 @@ fn main() -> io::Result<()> {
     while let Some(length) = read_head(&mut stdin)? {
         let mut body = vec![0; length];
         stdin.read_exact(&mut body)?;
-        let answer = format!("read {length} bytes\n");
-        write!(
-            stdout,
-            "HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\nContent-Length: {}\r\n\r\n{answer}",
-            answer.len()
-        )?;
+        let text = format!("read {length} bytes\n");
+        let head = "HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\n";
+        let answer = format!("{head}Content-Length: {}\r\n\r\n{text}", text.len());
+        stdout.write_all(answer.as_bytes())?;
         // Stdout may keep what does not end in a line feed, and the caller would wait for it.
         stdout.flush()?;
         // Stdout is the answer; logs go to stderr.
