@@ -43,8 +43,8 @@
 //! - When the server closes stdin, `run` returns `Ok(())`.
 //!
 //! There is no runtime behind async functions: one thread polls one future and sleeps until it is
-//! woken. Crates that need tokio need a runtime of their own for now, made in `main` and entered
-//! before `run`.
+//! woken. Crates that need tokio need a multi-threaded runtime of your own for now, made in `main`
+//! and entered before `run`.
 //!
 //! [`raw`] is the layer below, for frameworks.
 #![warn(missing_docs)]
