@@ -5,7 +5,6 @@ use std::fmt;
 /// `seen` fields hold the start of what was read, with unprintable bytes escaped, at most 200
 /// bytes of it. The bytes after an error mean nothing: the connection has to be given up.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[non_exhaustive]
 pub enum DecodeError {
     /// The first bytes cannot start a message, as when a function prints to its stdout.
     #[error("not HTTP: read \"{seen}\"")]

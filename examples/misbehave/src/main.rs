@@ -1,0 +1,141 @@
+//! A function that does what its caller's query says, most of it wrong. The tests' function.
+
+#![expect(
+    clippy::disallowed_methods,
+    reason = "hanging and exiting are this function's job"
+)]
+
+mod answer;
+mod body;
+mod request;
+
+use std::fs::File;
+use std::io::{self, Write};
+use std::os::fd::FromRawFd;
+use std::process::Command;
+use std::thread::sleep;
+use std::time::Duration;
+
+use request::Request;
+
+fn main() -> io::Result<()> {
+    // SAFETY: nothing else in this program owns or uses fd 1.
+    let mut out = Some(unsafe { File::from_raw_fd(1) });
+    misstart(&mut out)?;
+    let mut input = io::stdin().lock();
+    while let Some(mut request) = request::read_head(&mut input)? {
+        if request.has("neverread") {
+            hang();
+        }
+        let early = request.has("early");
+        if !early {
+            request.read_body(&mut input)?;
+        }
+        disturb(&request, &mut out)?;
+        if let Some(out) = out.as_mut().filter(|_| !request.has("garbage")) {
+            answer::write(&request, out)?;
+        }
+        if early {
+            request.read_body(&mut input)?;
+        }
+    }
+    Ok(())
+}
+
+/// What goes wrong before the first request: `MISBEHAVE_START=exit:N|sleep:MS|garbage`.
+fn misstart(out: &mut Option<File>) -> io::Result<()> {
+    let Ok(start) = std::env::var("MISBEHAVE_START") else {
+        return Ok(());
+    };
+    match start.split_once(':').unwrap_or((&start, "")) {
+        ("exit", code) => std::process::exit(code.parse().unwrap_or(1)),
+        ("sleep", millis) => pause(millis.parse().unwrap_or(0)),
+        ("garbage", _) => print(out, b"Starting up, please wait...\n")?,
+        _ => eprintln!("unknown MISBEHAVE_START: {start}"),
+    }
+    Ok(())
+}
+
+/// What goes wrong between request and answer, in this order.
+fn disturb(request: &Request, out: &mut Option<File>) -> io::Result<()> {
+    if request.has("sleep") {
+        pause(request.number("ms").unwrap_or(1000));
+    }
+    if request.has("grandchild") {
+        leave_grandchild(request.number("ms").unwrap_or(60_000))?;
+    }
+    if request.has("prints") {
+        print(out, b"a stray print\n")?;
+    }
+    if request.has("flood") {
+        flood(request.number("n").unwrap_or(1024 * 1024))?;
+    }
+    if request.has("alloc") {
+        allocate(request.number("mb"));
+    }
+    if request.has("closeout") {
+        *out = None;
+        hang();
+    }
+    if request.has("garbage") {
+        print(out, b"this is not HTTP\r\n\r\n")?;
+    }
+    if request.has("crash") {
+        std::process::abort();
+    }
+    if request.has("exit") {
+        std::process::exit(code(request));
+    }
+    Ok(())
+}
+
+fn code(request: &Request) -> i32 {
+    request
+        .number("code")
+        .and_then(|code| i32::try_from(code).ok())
+        .unwrap_or(0)
+}
+
+fn print(out: &mut Option<File>, text: &[u8]) -> io::Result<()> {
+    out.as_mut().map_or(Ok(()), |out| out.write_all(text))
+}
+
+fn pause(millis: u64) {
+    sleep(Duration::from_millis(millis));
+}
+
+fn hang() -> ! {
+    loop {
+        pause(60_000);
+    }
+}
+
+/// A process that keeps our stdout open for a while, whatever becomes of us.
+fn leave_grandchild(millis: u64) -> io::Result<()> {
+    Command::new(std::env::current_exe()?)
+        .env("MISBEHAVE_START", format!("sleep:{millis}"))
+        .stdin(std::process::Stdio::null())
+        .spawn()
+        .map(drop)
+}
+
+fn flood(bytes: u64) -> io::Result<()> {
+    let line = b"stderr stderr stderr stderr stderr stderr stderr stderr stderr\n";
+    let mut left = bytes;
+    let mut stderr = io::stderr().lock();
+    while left > 0 {
+        let length = line.len().min(usize::try_from(left).unwrap_or(usize::MAX));
+        stderr.write_all(&line[..length])?;
+        left -= length as u64;
+    }
+    Ok(())
+}
+
+/// Touches every page, so that the kernel has to find them; without a bound, until it cannot.
+fn allocate(megabytes: Option<u64>) {
+    let mut held = Vec::new();
+    while megabytes.is_none_or(|megabytes| (held.len() as u64) < megabytes) {
+        held.push(vec![1_u8; 1024 * 1024]);
+        std::hint::black_box(&held);
+    }
+}

@@ -1,0 +1,467 @@
+//! The loop over bytes in memory: every argument, every answer, every way of reading.
+
+use std::cell::RefCell;
+use std::io::{self, Read};
+
+use bytes::{Bytes, BytesMut};
+use serde::{Deserialize, Serialize};
+use wire::{Event, Limits, ResponseDecoder, ResponseHead};
+
+use crate::raw::Conn;
+use crate::run::serve;
+use crate::{Call, Error, Handler, IntoResponse, Json, Response, Result, StatusCode};
+
+/// Hands out at most `size` bytes per read, and complains now and then as signals make it.
+struct Trickle<'a> {
+    left: &'a [u8],
+    size: usize,
+    reads: usize,
+}
+
+impl Read for Trickle<'_> {
+    fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
+        self.reads += 1;
+        if self.reads % 7 == 0 {
+            return Err(io::ErrorKind::Interrupted.into());
+        }
+        let size = self.size.min(buf.len());
+        self.left.read(&mut buf[..size])
+    }
+}
+
+struct Answer {
+    head: ResponseHead,
+    body: Vec<u8>,
+}
+
+impl Answer {
+    fn header(&self, name: &str) -> &str {
+        self.head
+            .headers
+            .get(name)
+            .map_or("", |value| value.to_str().expect("plain text"))
+    }
+
+    fn text(&self) -> &str {
+        std::str::from_utf8(&self.body).expect("UTF-8")
+    }
+}
+
+fn run<M>(handler: impl Handler<M>, input: &[u8], size: usize) -> (Result<()>, Vec<u8>) {
+    let mut output = vec![];
+    let reader = Trickle {
+        left: input,
+        size,
+        reads: 0,
+    };
+    let result = serve(Conn::new(reader, &mut output), handler);
+    (result, output)
+}
+
+/// Decodes answers to requests of which `heads` tells which were HEAD; nothing may be left over.
+fn answers(output: &[u8], heads: &[bool]) -> Vec<Answer> {
+    let mut buf = BytesMut::from(output);
+    let answers = heads.iter().map(|&to_head| {
+        let mut decoder = ResponseDecoder::new(Limits::default(), to_head);
+        let mut answer: Option<Answer> = None;
+        loop {
+            match decoder
+                .decode(&mut buf)
+                .expect("a valid response")
+                .expect("a whole response")
+            {
+                Event::Head(head) => answer = Some(Answer { head, body: vec![] }),
+                Event::Data(data) => answer.as_mut().expect("head first").body.extend(data),
+                Event::End => return answer.expect("head first"),
+            }
+        }
+    });
+    let answers = answers.collect();
+    assert!(buf.is_empty(), "surplus: {}", buf.escape_ascii());
+    answers
+}
+
+fn post(body: &[u8]) -> Vec<u8> {
+    let mut input = format!(
+        "POST /r/app/f?x=1 HTTP/1.1\r\nHost: h\r\nContent-Length: {}\r\nFn_call_id: 01C9\r\n\
+         Fn_request_url: http://h/r/app/f?x=1\r\nFn_deadline: 2018-06-01T10:00:30.000Z\r\n\r\n",
+        body.len()
+    )
+    .into_bytes();
+    input.extend_from_slice(body);
+    input
+}
+
+/// The answer to one POST, which must be the same however the request is read.
+fn answer<M>(mut handler: impl Handler<M>, body: &[u8]) -> Answer {
+    let input = post(body);
+    let (result, whole) = run(Borrowed(&mut handler), &input, usize::MAX);
+    result.expect("a clean end");
+    let (result, bytewise) = run(Borrowed(&mut handler), &input, 1);
+    result.expect("a clean end");
+    assert_eq!(whole, bytewise);
+    let answer = answers(&whole, &[false]).remove(0);
+    assert_eq!(answer.header("fn-call-id"), "01C9");
+    answer
+}
+
+struct Borrowed<'a, H>(&'a mut H);
+
+impl<M, H: Handler<M>> Handler<(Borrowed<'static, ()>, M)> for Borrowed<'_, H> {
+    async fn call(&mut self, call: Call) -> Response {
+        self.0.call(call).await
+    }
+}
+
+#[derive(Debug, PartialEq, Serialize, Deserialize)]
+struct Order {
+    item: String,
+    count: u32,
+}
+
+#[test]
+fn a_closure_of_text_answers_text() {
+    let answer = answer(|name: String| format!("Hello {name}"), "Änn".as_bytes());
+    assert_eq!(answer.head.status, 200);
+    assert_eq!(answer.header("content-type"), "text/plain; charset=utf-8");
+    assert_eq!(answer.text(), "Hello Änn");
+}
+
+#[test]
+fn functions_take_none_to_three_arguments_and_may_be_async() {
+    async fn named(Json(order): Json<Order>, call: Call, raw: Bytes) -> Result<Json<Order>> {
+        assert_eq!((call.id(), raw.len()), ("01C9", 25));
+        Ok(Json(Order {
+            count: order.count + 1,
+            ..order
+        }))
+    }
+    let order = br#"{"item":"tea", "count":2}"#;
+    assert_eq!(answer(named, order).text(), r#"{"item":"tea","count":3}"#);
+    assert_eq!(answer(|| "none", b"").text(), "none");
+    assert_eq!(
+        answer(|| async { "none, later" }, b"").text(),
+        "none, later"
+    );
+    assert_eq!(
+        answer(
+            |call: Call, body: String| format!("{}{body}", call.id()),
+            b"!"
+        )
+        .text(),
+        "01C9!"
+    );
+    let waits = |body: Bytes| async move {
+        let mut first = true;
+        std::future::poll_fn(|context| {
+            context.waker().wake_by_ref();
+            if std::mem::take(&mut first) {
+                std::task::Poll::Pending
+            } else {
+                ().into()
+            }
+        })
+        .await;
+        body
+    };
+    assert_eq!(answer(waits, b"bytes").text(), "bytes");
+}
+
+#[test]
+fn a_function_may_keep_state() {
+    let mut count = 0;
+    let counter = move || {
+        count += 1;
+        count.to_string()
+    };
+    let input = [post(b""), post(b"")].concat();
+    let (_, output) = run(counter, &input, usize::MAX);
+    let answers = answers(&output, &[false, false]);
+    assert_eq!((answers[0].text(), answers[1].text()), ("1", "2"));
+}
+
+#[test]
+fn a_call_knows_who_asks_for_what() {
+    let seen = |call: Call| {
+        let deadline = call
+            .deadline()
+            .and_then(|time| time.duration_since(std::time::UNIX_EPOCH).ok());
+        format!(
+            "{} {} {} {:?} {:?} {:?} {:?}",
+            call.id(),
+            call.method(),
+            call.url(),
+            call.header("HOST"),
+            call.header("x-none"),
+            deadline,
+            call.remaining(),
+        )
+    };
+    assert_eq!(
+        answer(seen, b"").text(),
+        "01C9 POST http://h/r/app/f?x=1 Some(\"h\") None Some(1527847230s) Some(0ns)"
+    );
+    let bare = |call: Call| format!("{:?} {} {:?}", call.id(), call.url(), call.remaining());
+    let (_, output) = run(bare, b"GET /a?b HTTP/1.1\r\n\r\n", usize::MAX);
+    let answer = answers(&output, &[false]).remove(0);
+    assert_eq!(answer.text(), "\"\" /a?b None");
+    assert!(!answer.head.headers.contains_key("fn-call-id"));
+}
+
+#[test]
+fn every_answer_has_its_type_and_status() {
+    fn check(
+        handler_answer: impl IntoResponse + Clone,
+        status: u16,
+        content_type: &str,
+        body: &str,
+    ) {
+        let answer = answer(move || handler_answer.clone(), b"");
+        assert_eq!(answer.head.status, status, "{body}");
+        assert_eq!(answer.header("content-type"), content_type, "{body}");
+        assert_eq!(answer.text(), body);
+        assert_eq!(answer.header("content-length"), body.len().to_string());
+    }
+    check((), 200, "", "");
+    check("text", 200, "text/plain; charset=utf-8", "text");
+    check("text".to_owned(), 200, "text/plain; charset=utf-8", "text");
+    check(b"data".to_vec(), 200, "application/octet-stream", "data");
+    check(
+        Bytes::from_static(b"data"),
+        200,
+        "application/octet-stream",
+        "data",
+    );
+    check(Json([1, 2]), 200, "application/json", "[1,2]");
+    check(StatusCode::NOT_FOUND, 404, "", "");
+    check(
+        (StatusCode::CREATED, Json("x")),
+        201,
+        "application/json",
+        "\"x\"",
+    );
+    let page = Response::new(StatusCode::IM_A_TEAPOT)
+        .header("content-type", "text/html")
+        .body("<p>");
+    check(page, 418, "text/html", "<p>");
+}
+
+type Fails = fn() -> Result<()>;
+
+#[test]
+fn what_a_caller_may_not_know_goes_to_the_log_only() {
+    let generic = r#"{"error":"internal server error"}"#;
+    let table: [(Fails, u16, &str); 4] = [
+        (
+            || Err(io::Error::other("password is hunter2").into()),
+            500,
+            generic,
+        ),
+        (|| Err(Error::msg("password is hunter2")), 500, generic),
+        (
+            || Err(Error::public(StatusCode::CONFLICT, "say \"x\"")),
+            409,
+            r#"{"error":"say \"x\""}"#,
+        ),
+        (|| Ok("x".parse::<f32>().map(drop)?), 500, generic),
+    ];
+    for (handler, status, body) in table {
+        let answer = answer(handler, b"");
+        assert_eq!((answer.head.status.as_u16(), answer.text()), (status, body));
+        assert_eq!(answer.header("content-type"), "application/json");
+    }
+}
+
+// C12
+#[test]
+fn an_answer_that_http_cannot_carry_is_a_500() {
+    let ok = || Response::new(StatusCode::OK);
+    let table = [
+        ok().header("x", "a\r\nSet-Cookie: b"),
+        ok().header("x y", "a"),
+        ok().header("x", "a\n").body("late"),
+        Response::new(StatusCode::CONTINUE),
+        Response::new(StatusCode::SWITCHING_PROTOCOLS).body("x"),
+        Response::new(StatusCode::from_u16(600).unwrap()),
+        (StatusCode::CONTINUE, "x").into_response(),
+        Json(std::collections::BTreeMap::from([((1, 2), 3)])).into_response(),
+    ];
+    for response in table {
+        let answer = answer(move || response.clone(), b"");
+        assert_eq!(answer.head.status, 500);
+        assert_eq!(answer.text(), r#"{"error":"internal server error"}"#);
+    }
+}
+
+// C12, C19
+#[test]
+fn a_function_cannot_change_the_framing_or_the_call_id() {
+    let forged = || {
+        Response::new(StatusCode::OK)
+            .header("content-length", "99")
+            .header("transfer-encoding", "chunked")
+            .header("connection", "close")
+            .header("fn-call-id", "another")
+            .header("fn-call-id", "yet another")
+            .body("ok")
+    };
+    let answer = answer(forged, b"");
+    assert_eq!(answer.text(), "ok");
+    assert_eq!(answer.head.headers.get_all("fn-call-id").iter().count(), 1);
+    assert!(!answer.head.headers.contains_key("connection"));
+}
+
+#[test]
+fn an_argument_that_does_not_fit_is_a_400() {
+    let text = answer(|text: String| text, b"\xff\xfe");
+    assert_eq!(text.head.status, 400);
+    assert!(
+        text.text()
+            .starts_with(r#"{"error":"the body is not UTF-8: "#),
+        "{}",
+        text.text()
+    );
+    for (body, start) in [
+        (
+            &b""[..],
+            r#"{"error":"the body is empty where JSON is expected"}"#,
+        ),
+        (b"{", r#"{"error":"the body is not the JSON expected: "#),
+        (
+            b"{\"item\":1}",
+            r#"{"error":"the body is not the JSON expected: "#,
+        ),
+    ] {
+        let answer = answer(|_: Json<Order>| -> () { unreachable!("no order") }, body);
+        assert_eq!(answer.head.status, 400);
+        assert!(answer.text().starts_with(start), "{}", answer.text());
+    }
+}
+
+#[test]
+fn a_panic_costs_one_call_and_not_the_process() {
+    let plain = |body: String| -> String { if body == "boom" { panic!("boom") } else { body } };
+    let later = |body: String| async move {
+        std::future::ready(()).await;
+        if body == "boom" {
+            panic!("{body}")
+        } else {
+            body
+        }
+    };
+    fn check<M>(handler: impl Handler<M>) {
+        let input = [post(b"boom"), post(b"fine")].concat();
+        let (result, output) = run(handler, &input, 1);
+        result.expect("a clean end");
+        let answers = answers(&output, &[false, false]);
+        assert_eq!(answers[0].head.status, 500);
+        assert_eq!(answers[0].text(), r#"{"error":"internal server error"}"#);
+        assert_eq!(answers[1].text(), "fine");
+    }
+    check(plain);
+    check(later);
+}
+
+// C9
+#[test]
+fn head_is_told_the_length_and_sent_no_body() {
+    let input = b"HEAD / HTTP/1.1\r\nFn_call_id: 1\r\n\r\nGET / HTTP/1.1\r\nFn-Call-Id: 2\r\n\r\n";
+    let (_, output) = run(|| "hello", input, usize::MAX);
+    let answers = answers(&output, &[true, false]);
+    assert_eq!(answers[0].header("content-length"), "5");
+    assert_eq!(answers[0].header("fn-call-id"), "1");
+    assert_eq!(answers[1].header("fn-call-id"), "2");
+    assert_eq!(answers[1].text(), "hello");
+}
+
+// C9
+#[test]
+fn statuses_without_a_body_send_none() {
+    for status in [StatusCode::NO_CONTENT, StatusCode::NOT_MODIFIED] {
+        let answer = answer(move || (status, "hello"), b"");
+        assert_eq!(answer.head.status, status);
+        assert_eq!(answer.header("content-length"), "");
+    }
+}
+
+// C22
+#[test]
+fn large_and_binary_bodies_come_through_whole() {
+    let mut sizes = vec![5 * 1024 * 1024];
+    sizes.extend([65_535, 65_536, 65_537]);
+    for size in sizes {
+        let body: Vec<u8> = (0..=u8::MAX).cycle().take(size).collect();
+        for read in [4096, usize::MAX] {
+            let (result, output) = run(|body: Bytes| body, &post(&body), read);
+            result.expect("a clean end");
+            assert!(answers(&output, &[false])[0].body == body, "{size} {read}");
+        }
+    }
+}
+
+#[test]
+fn a_chunked_request_is_one_body() {
+    let input =
+        b"POST / HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nhe\r\n3\r\nllo\r\n0\r\n\r\n";
+    for size in [1, 3, usize::MAX] {
+        let (_, output) = run(|body: String| body, input, size);
+        assert_eq!(answers(&output, &[false])[0].text(), "hello");
+    }
+}
+
+// B5
+#[test]
+fn a_body_that_looks_like_a_request_is_a_body() {
+    let body = b"GET / HTTP/1.1\r\n\r\n";
+    let calls = RefCell::new(0);
+    let echo = |body: Bytes| {
+        *calls.borrow_mut() += 1;
+        body
+    };
+    let (_, output) = run(echo, &post(body), 1);
+    assert_eq!(answers(&output, &[false])[0].body, body);
+    assert_eq!(calls.into_inner(), 1);
+}
+
+#[test]
+fn the_stream_may_end_only_between_calls() {
+    for end in ["", "\n", "\r\n\r\n"] {
+        let (result, output) = run(|| (), end.as_bytes(), 1);
+        assert!(result.is_ok() && output.is_empty(), "{end:?}");
+        let (result, _) = run(|| (), &[&post(b"x"), end.as_bytes()].concat(), 1);
+        assert!(result.is_ok(), "{end:?}");
+    }
+    let input = post(b"hello");
+    for end in 1..input.len() {
+        let (result, output) = run(|| (), &input[..end], usize::MAX);
+        let error = result.unwrap_err().to_string();
+        assert!(error.starts_with("stream ended "), "{end}: {error}");
+        assert!(output.is_empty(), "no answer to half a call");
+    }
+}
+
+#[test]
+fn anything_but_a_request_is_an_error_that_shows_it() {
+    let (result, _) = run(|| (), b"{\"call_id\":\"x\"}", 1);
+    assert_eq!(result.unwrap_err().to_string(), "not HTTP: read \"{\"");
+    let (result, _) = run(|| (), b"{\"call_id\":\"x\"}", usize::MAX);
+    assert_eq!(
+        result.unwrap_err().to_string(),
+        r#"not HTTP: read "{\"call_id\":\"x\"}""#
+    );
+}
+
+#[test]
+fn calls_and_answers_go_strictly_in_turn() {
+    let input = [post(b"1"), post(b"2")].concat();
+    let mut conn = Conn::new(&input[..], vec![]);
+    let ok = || Response::new(StatusCode::OK);
+    assert!(conn.respond(ok()).is_err(), "no call yet");
+    assert_eq!(conn.next_call().unwrap().unwrap().body(), "1");
+    assert!(conn.next_call().is_err(), "not answered yet");
+    conn.respond(ok()).unwrap();
+    assert!(conn.respond(ok()).is_err(), "answered already");
+    assert_eq!(conn.next_call().unwrap().unwrap().body(), "2");
+    conn.respond(ok()).unwrap();
+    assert!(conn.next_call().unwrap().is_none());
+}
