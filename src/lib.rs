@@ -7,5 +7,6 @@
 //! build <- cli        wire, format <- invoke
 //! ```
 
+pub mod api;
 pub mod model;
 pub mod store;
