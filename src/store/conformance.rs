@@ -1,5 +1,7 @@
 //! What every [`Store`] must do, whatever database is behind it.
 
+use std::slice::from_ref;
+
 use crate::model::{
     App, AppId, FnId, Format, Function, InvocationType, Route, Timestamp, Trigger, TriggerId,
 };
@@ -86,18 +88,18 @@ pub(super) fn a_trigger(function: &Function, name: &str, source: &str) -> Trigge
 
 #[track_caller]
 fn assert_not_found<T: std::fmt::Debug>(answer: Result<T, StoreError>, what: Resource) {
-    assert!(
-        matches!(answer, Err(StoreError::NotFound(w)) if w == what),
-        "{answer:?} is not: {what} not found"
-    );
+    match answer {
+        Err(StoreError::NotFound(missing)) => assert_eq!(missing, what),
+        other => panic!("{other:?} is not: {what} not found"),
+    }
 }
 
 #[track_caller]
 fn assert_conflict<T: std::fmt::Debug>(answer: Result<T, StoreError>, with: Conflict) {
-    assert!(
-        matches!(answer, Err(StoreError::Conflict(c)) if c == with),
-        "{answer:?} is not: conflict with {with}"
-    );
+    match answer {
+        Err(StoreError::Conflict(conflict)) => assert_eq!(conflict, with),
+        other => panic!("{other:?} is not a conflict of {with}"),
+    }
 }
 
 async fn stored_app(store: &dyn Store, name: &str) -> App {
@@ -193,7 +195,7 @@ async fn routes_belong_to_an_app(store: &dyn Store) {
     filter.image = Some("other:1".to_owned());
     assert_eq!(
         store.routes(app.id, &filter).await.unwrap(),
-        [other.clone()]
+        from_ref(&other)
     );
     filter.image = None;
     filter.after = "/a".to_owned();
@@ -238,9 +240,15 @@ async fn functions_belong_to_an_app(store: &dyn Store) {
         limit: 1,
         ..FunctionFilter::default()
     };
-    assert_eq!(store.functions(app.id, &filter).await.unwrap(), [f.clone()]);
+    assert_eq!(
+        store.functions(app.id, &filter).await.unwrap(),
+        from_ref(&f)
+    );
     filter.after = "f".to_owned();
-    assert_eq!(store.functions(app.id, &filter).await.unwrap(), [g.clone()]);
+    assert_eq!(
+        store.functions(app.id, &filter).await.unwrap(),
+        from_ref(&g)
+    );
     filter.name = Some("f".to_owned());
     assert!(store.functions(app.id, &filter).await.unwrap().is_empty());
 
@@ -302,7 +310,7 @@ async fn triggers_belong_to_a_function(store: &dyn Store) {
     filter.name = Some("t".to_owned());
     assert_eq!(
         store.triggers(app.id, &filter).await.unwrap(),
-        [of_g.clone()]
+        from_ref(&of_g)
     );
 
     let move_to = async |source: &str| {
@@ -335,10 +343,10 @@ async fn an_app_takes_all_that_is_its_own_along(store: &dyn Store) {
     let contents = store.contents(app.id).await.unwrap();
     assert_eq!(contents.app, app);
     assert_eq!(contents.routes, [route]);
-    assert_eq!(contents.functions, [function.clone()]);
-    assert_eq!(contents.triggers, [trigger.clone()]);
+    assert_eq!(contents.functions, from_ref(&function));
+    assert_eq!(contents.triggers, from_ref(&trigger));
     let all = store.load_all().await.unwrap();
-    assert!(all.iter().any(|c| *c == contents));
+    assert!(all.contains(&contents));
     assert!(all.is_sorted_by(|a, b| a.app.name < b.app.name));
 
     store.delete_app(app.id).await.unwrap();

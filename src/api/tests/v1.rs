@@ -270,3 +270,20 @@ async fn lists_go_on_from_their_cursor() {
     let answer = server.get("/v1/apps/none/routes").await;
     answer.nested(404, "App not found");
 }
+
+#[tokio::test]
+async fn deploys_of_one_new_route_that_meet_all_succeed() {
+    let server = Server::start().await;
+    let deploys = (0..8).map(async |n| {
+        let route = json!({"route": {"image": "i", "config": {n.to_string(): "1"}}});
+        server.ok("PUT /v1/apps/a/routes/x", route).await
+    });
+    let answers = futures_util::future::join_all(deploys).await;
+    let created = answers
+        .iter()
+        .filter(|answer| answer["message"] == "Route successfully created");
+    assert_eq!(created.count(), 1);
+    let callable = server.registry.catalog().route("a", "/x").unwrap();
+    let merged = (0..8).filter(|n| callable.env.contains_key(&n.to_string()));
+    assert_eq!(merged.count(), 8, "no deploy's config is lost");
+}

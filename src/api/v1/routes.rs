@@ -182,8 +182,9 @@ pub(super) async fn create(
     let body = request.route.ok_or(Invalid::new("Missing new route"))?;
     let app = find_or_draft(&api, &app).await?;
     let path = body.path.clone().unwrap_or_default();
-    let route = body.create(app.id, path)?;
-    let route = store(&api, app, route).await?;
+    let mut route = body.create(app.id, path)?;
+    route.app_id = api.registry.ensure_app(app).await?.id;
+    let route = api.registry.create_route(route).await?;
     Ok(one("Route successfully created", route))
 }
 
@@ -240,16 +241,17 @@ async fn create_or_update(
 ) -> Result<Response, ApiError> {
     let (body, path) = addressed(request, path)?;
     let app = find_or_draft(api, app).await?;
-    let app_id = app.id;
-    match merged(api, app_id, path.clone(), body.clone()).await {
+    match merged(api, app.id, path.clone(), body.clone()).await {
         Err(ApiError::Store(StoreError::NotFound(Resource::Route))) => {}
         answer => return Ok(one("Route successfully updated", answer?)),
     }
-    let route = body.clone().create(app_id, path.clone())?;
-    match store(api, app, route).await {
+    let mut route = body.clone().create(app.id, path.clone())?;
+    let app = api.registry.ensure_app(app).await?;
+    route.app_id = app.id;
+    match api.registry.create_route(route).await {
         // Another deploy of the same new route was faster; this one still has its say.
         Err(StoreError::Conflict(Conflict::RoutePath)) => {
-            let route = merged(api, app_id, path, body).await?;
+            let route = merged(api, app.id, path, body).await?;
             Ok(one("Route successfully updated", route))
         }
         answer => Ok(one("Route successfully created", answer?)),
@@ -294,9 +296,4 @@ async fn find_or_draft(api: &ApiState, name: &str) -> Result<App, ApiError> {
         }
         answer => Ok(answer?),
     }
-}
-
-async fn store(api: &ApiState, app: App, mut route: Route) -> Result<Route, StoreError> {
-    route.app_id = api.registry.ensure_app(app).await?.id;
-    api.registry.create_route(route).await
 }

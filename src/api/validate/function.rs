@@ -118,8 +118,7 @@ fn name(name: &str) -> Result<(), Invalid> {
     if name.chars().count() > MAX_NAME {
         return Err(Invalid::new("Fn name must be 255 characters or less"));
     }
-    // What may stand in a path segment unescaped (RFC 3986 §3.3), less `;` and `,`, which Fn
-    // escapes, and less the rest of the sub-delimiters, which it escapes too.
+    // What Fn's own escaping leaves alone in a path segment: a name must survive a URL as it is.
     let plain = |b: u8| b.is_ascii_alphanumeric() || b"-_.~$&+=:@".contains(&b);
     if !name.bytes().all(plain) {
         return Err(Invalid::new("name must be a valid string"));
