@@ -7,8 +7,10 @@
 //! build <- cli        wire, format <- invoke
 //! ```
 
+pub mod api;
 pub mod format;
 pub mod invoke;
 pub mod launcher;
 pub mod model;
 pub mod pool;
+pub mod store;

@@ -11,6 +11,10 @@ pub const MAX_MEMORY_MB: u64 = 8192;
 pub const DEFAULT_TIMEOUT_SECS: u32 = 30;
 /// Longest time one synchronous call may run, in seconds (Fn's limit since 2018).
 pub const MAX_TIMEOUT_SECS: u32 = 300;
+/// Longest time one call of a synchronous route may run, in seconds (Fn's limit for routes).
+pub const MAX_ROUTE_TIMEOUT_SECS: u32 = 120;
+/// Longest time one call of an asynchronous route may run, in seconds (Fn's limit for routes).
+pub const MAX_ASYNC_ROUTE_TIMEOUT_SECS: u32 = 3600;
 /// Time a container may idle when the function names none, in seconds (Fn's default).
 pub const DEFAULT_IDLE_TIMEOUT_SECS: u32 = 30;
 /// Longest time a container may idle, in seconds (Fn's limit).

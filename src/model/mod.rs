@@ -19,7 +19,8 @@ pub use function::{Function, Trigger};
 pub use id::{AppId, CallId, FnId, InvalidId, TriggerId};
 pub use limits::{
     DEFAULT_IDLE_TIMEOUT_SECS, DEFAULT_MEMORY_MB, DEFAULT_TIMEOUT_SECS, InvalidCpus,
-    MAX_IDLE_TIMEOUT_SECS, MAX_MEMORY_MB, MAX_TIMEOUT_SECS, MilliCpus,
+    MAX_ASYNC_ROUTE_TIMEOUT_SECS, MAX_IDLE_TIMEOUT_SECS, MAX_MEMORY_MB, MAX_ROUTE_TIMEOUT_SECS,
+    MAX_TIMEOUT_SECS, MilliCpus,
 };
-pub use route::{InvocationType, Route, UnknownType};
+pub use route::{InvocationType, Route, UnknownType, clean_path};
 pub use time::Timestamp;

@@ -67,3 +67,40 @@ pub struct Route {
     pub created_at: Timestamp,
     pub updated_at: Timestamp,
 }
+
+/// The one spelling of a route's path: a leading slash, no empty, `.` or `..` segments, no
+/// trailing slash. Stored paths and request paths meet in this form.
+pub fn clean_path(path: &str) -> String {
+    let mut segments: Vec<&str> = Vec::new();
+    for segment in path.split('/') {
+        match segment {
+            "" | "." => {}
+            ".." => {
+                segments.pop();
+            }
+            other => segments.push(other),
+        }
+    }
+    format!("/{}", segments.join("/"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_path_has_one_spelling() {
+        for (path, clean) in [
+            ("", "/"),
+            ("/", "/"),
+            ("hello", "/hello"),
+            ("//hello/", "/hello"),
+            ("/a//b/./c", "/a/b/c"),
+            ("/a/../b", "/b"),
+            ("/../..", "/"),
+            ("/a.b/..c", "/a.b/..c"),
+        ] {
+            assert_eq!(clean_path(path), clean, "{path}");
+        }
+    }
+}

@@ -1,0 +1,6 @@
+//! The control plane in process, over a store in a temporary file.
+
+mod faults;
+mod server;
+mod v1;
+mod v2;

@@ -1,0 +1,12 @@
+//! REST v1: apps by name and their routes.
+//!
+//! Everything is wrapped in an envelope with a message, and every success is a 200. Paths of
+//! routes come in several spellings, because client generations escape and join them differently.
+//!
+//! Entry point: [`router`].
+
+mod apps;
+mod paths;
+mod routes;
+
+pub(super) use paths::router;

@@ -1,0 +1,14 @@
+//! REST v2: apps, functions and triggers, all by id.
+//!
+//! Bodies are bare objects and lists are `{"items": [..]}`. Clients find an id by listing with an
+//! exact name.
+//!
+//! Entry point: [`router`].
+
+mod apps;
+mod fns;
+mod page;
+mod paths;
+mod triggers;
+
+pub(super) use paths::router;

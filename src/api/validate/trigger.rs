@@ -1,0 +1,122 @@
+use crate::api::error::Invalid;
+use crate::api::validate::shared::{MAX_NAME, annotations, is_word};
+use crate::model::{Annotations, Trigger};
+
+/// The one type of trigger there is.
+pub(in crate::api) const HTTP: &str = "http";
+
+/// A trigger as a client wrote it.
+#[derive(Clone, Debug, Default)]
+pub(in crate::api) struct TriggerDraft {
+    pub(in crate::api) app_id: String,
+    pub(in crate::api) fn_id: String,
+    pub(in crate::api) name: String,
+    pub(in crate::api) kind: String,
+    pub(in crate::api) source: String,
+    pub(in crate::api) annotations: Annotations,
+}
+
+impl TriggerDraft {
+    pub(in crate::api) fn of(trigger: &Trigger) -> Self {
+        Self {
+            app_id: trigger.app_id.to_string(),
+            fn_id: trigger.fn_id.to_string(),
+            name: trigger.name.clone(),
+            kind: HTTP.to_owned(),
+            source: trigger.source.clone(),
+            annotations: trigger.annotations.clone(),
+        }
+    }
+
+    pub(in crate::api) fn check(&self) -> Result<(), Invalid> {
+        if self.app_id.is_empty() {
+            return Err(Invalid::new("Missing App ID on Trigger"));
+        }
+        name(&self.name)?;
+        if self.fn_id.is_empty() {
+            return Err(Invalid::new("Missing Fn ID on Trigger"));
+        }
+        if self.kind != HTTP {
+            return Err(Invalid::new("Trigger Type Not Supported"));
+        }
+        source(&self.source)?;
+        annotations(&self.annotations)
+    }
+
+    /// Puts the values into `trigger`, or leaves it alone and says what is wrong with them.
+    pub(in crate::api) fn write(self, trigger: &mut Trigger) -> Result<(), Invalid> {
+        self.check()?;
+        trigger.source = self.source;
+        trigger.annotations = self.annotations;
+        Ok(())
+    }
+}
+
+fn name(name: &str) -> Result<(), Invalid> {
+    if name.is_empty() {
+        return Err(Invalid::new("Missing name on Trigger"));
+    }
+    if name.chars().count() > MAX_NAME {
+        return Err(Invalid::new("Trigger name must be 255 characters or less"));
+    }
+    if !is_word(name) {
+        return Err(Invalid::new("Invalid name for Trigger"));
+    }
+    Ok(())
+}
+
+fn source(source: &str) -> Result<(), Invalid> {
+    if source.is_empty() {
+        return Err(Invalid::new("Missing Trigger Source"));
+    }
+    if !source.starts_with('/') {
+        return Err(Invalid::new("Missing Trigger Source Prefix '/'"));
+    }
+    if source.chars().any(char::is_control) {
+        return Err(Invalid::new("Invalid Trigger Source"));
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn triggers_are_refused_with_the_text_for_their_fault() {
+        type Edit = fn(&mut TriggerDraft);
+        let cases: [(Edit, &str); 11] = [
+            (|d| d.app_id.clear(), "Missing App ID on Trigger"),
+            (|d| d.name.clear(), "Missing name on Trigger"),
+            (
+                |d| d.name = "t".repeat(256),
+                "Trigger name must be 255 characters or less",
+            ),
+            (|d| d.name = "a b".into(), "Invalid name for Trigger"),
+            (|d| d.name = "a\0".into(), "Invalid name for Trigger"),
+            (|d| d.fn_id.clear(), "Missing Fn ID on Trigger"),
+            (|d| d.kind = "cron".into(), "Trigger Type Not Supported"),
+            (|d| d.kind.clear(), "Trigger Type Not Supported"),
+            (|d| d.source.clear(), "Missing Trigger Source"),
+            (
+                |d| d.source = "t".into(),
+                "Missing Trigger Source Prefix '/'",
+            ),
+            (|d| d.source = "/\0".into(), "Invalid Trigger Source"),
+        ];
+        let fine = TriggerDraft {
+            app_id: "a".to_owned(),
+            fn_id: "f".to_owned(),
+            name: "Zoë-t_1".to_owned(),
+            kind: "http".to_owned(),
+            source: "/a/b".to_owned(),
+            annotations: Annotations::new(),
+        };
+        assert_eq!(fine.check(), Ok(()));
+        for (edit, expected) in cases {
+            let mut draft = fine.clone();
+            edit(&mut draft);
+            assert_eq!(draft.check().unwrap_err().to_string(), expected);
+        }
+    }
+}

@@ -1,0 +1,163 @@
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use tokio::sync::Mutex;
+
+use crate::model::{AppId, Callable, FnId};
+use crate::store::{AppContents, Resource, StoreError, StoreRead};
+
+/// What a name led to nothing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Miss {
+    /// No app of that name.
+    App,
+    /// The app has no such route or trigger.
+    Target,
+}
+
+/// One app as calls see it.
+#[derive(Debug)]
+pub struct AppEntry {
+    pub id: AppId,
+    pub name: String,
+    routes: HashMap<String, Arc<Callable>>,
+    triggers: HashMap<String, Arc<Callable>>,
+    functions: HashMap<FnId, Arc<Callable>>,
+}
+
+/// The snapshot that calls are routed by: reads take no lock and never touch the store.
+///
+/// A callable is replaced, as a new `Arc`, by every refresh of its app. Whoever keeps one learns
+/// from `Arc::ptr_eq` that something was deployed since, even where all values are the same: a
+/// tag may have been rebuilt.
+#[derive(Debug)]
+pub struct Catalog {
+    apps: papaya::HashMap<String, Arc<AppEntry>>,
+    functions: papaya::HashMap<FnId, Arc<Callable>>,
+    /// What is in the maps, by the app it came from. Held from before an app is read until the
+    /// maps show it, so that an older read never lands on a newer one; only writers wait for it.
+    held: Mutex<HashMap<AppId, Arc<AppEntry>>>,
+}
+
+impl Catalog {
+    /// A snapshot of all that `store` has.
+    pub async fn load(store: &dyn StoreRead) -> Result<Self, StoreError> {
+        let catalog = Self {
+            apps: papaya::HashMap::new(),
+            functions: papaya::HashMap::new(),
+            held: Mutex::new(HashMap::new()),
+        };
+        let mut held = catalog.held.lock().await;
+        for contents in store.load_all().await? {
+            catalog.publish(&mut held, &contents);
+        }
+        drop(held);
+        Ok(catalog)
+    }
+
+    /// The app of that name.
+    pub fn app(&self, name: &str) -> Option<Arc<AppEntry>> {
+        self.apps.pin().get(name).cloned()
+    }
+
+    /// The route at `path`, which must be in the form of [`clean_path`](crate::model::clean_path).
+    pub fn route(&self, app: &str, path: &str) -> Result<Arc<Callable>, Miss> {
+        let apps = self.apps.pin();
+        let entry = apps.get(app).ok_or(Miss::App)?;
+        entry.routes.get(path).cloned().ok_or(Miss::Target)
+    }
+
+    /// The function behind the trigger with exactly this source.
+    pub fn trigger(&self, app: &str, source: &str) -> Result<Arc<Callable>, Miss> {
+        let apps = self.apps.pin();
+        let entry = apps.get(app).ok_or(Miss::App)?;
+        entry.triggers.get(source).cloned().ok_or(Miss::Target)
+    }
+
+    /// The function with that id.
+    pub fn function(&self, id: FnId) -> Option<Arc<Callable>> {
+        self.functions.pin().get(&id).cloned()
+    }
+
+    /// Reads one app again and shows it as it is now, or no longer if it is gone. After an error
+    /// the snapshot is as it was.
+    pub async fn refresh_app(&self, store: &dyn StoreRead, id: AppId) -> Result<(), StoreError> {
+        let mut held = self.held.lock().await;
+        match store.contents(id).await {
+            Ok(contents) => self.publish(&mut held, &contents),
+            Err(StoreError::NotFound(Resource::App)) => self.withdraw(&mut held, id),
+            Err(error) => return Err(error),
+        }
+        Ok(())
+    }
+
+    fn publish(&self, held: &mut HashMap<AppId, Arc<AppEntry>>, contents: &AppContents) {
+        let entry = Arc::new(AppEntry::new(contents));
+        let functions = self.functions.pin();
+        for (id, callable) in &entry.functions {
+            functions.insert(*id, Arc::clone(callable));
+        }
+        self.apps
+            .pin()
+            .insert(entry.name.clone(), Arc::clone(&entry));
+        if let Some(old) = held.insert(entry.id, Arc::clone(&entry)) {
+            for id in old.functions.keys() {
+                if !entry.functions.contains_key(id) {
+                    functions.remove(id);
+                }
+            }
+        }
+    }
+
+    fn withdraw(&self, held: &mut HashMap<AppId, Arc<AppEntry>>, id: AppId) {
+        let Some(old) = held.remove(&id) else {
+            return;
+        };
+        let apps = self.apps.pin();
+        // A new app may have taken the name of the deleted one.
+        if apps.get(&old.name).is_some_and(|entry| entry.id == id) {
+            apps.remove(&old.name);
+        }
+        let functions = self.functions.pin();
+        for id in old.functions.keys() {
+            functions.remove(id);
+        }
+    }
+}
+
+impl AppEntry {
+    fn new(contents: &AppContents) -> Self {
+        let app = &contents.app;
+        let routes = contents.routes.iter().map(|route| {
+            let callable = Callable::from_route(app, route);
+            (route.path.clone(), Arc::new(callable))
+        });
+        let mut triggers_of: HashMap<FnId, Vec<_>> = HashMap::new();
+        for trigger in &contents.triggers {
+            triggers_of
+                .entry(trigger.fn_id)
+                .or_default()
+                .push(trigger.clone());
+        }
+        let functions: HashMap<_, _> = contents
+            .functions
+            .iter()
+            .map(|function| {
+                let triggers = triggers_of.get(&function.id).map_or(&[][..], Vec::as_slice);
+                let callable = Callable::from_function(app, function, triggers);
+                (function.id, Arc::new(callable))
+            })
+            .collect();
+        let triggers = contents.triggers.iter().filter_map(|trigger| {
+            let callable = functions.get(&trigger.fn_id)?;
+            Some((trigger.source.clone(), Arc::clone(callable)))
+        });
+        Self {
+            id: app.id,
+            name: app.name.clone(),
+            routes: routes.collect(),
+            triggers: triggers.collect(),
+            functions,
+        }
+    }
+}

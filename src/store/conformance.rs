@@ -1,0 +1,372 @@
+//! What every [`Store`] must do, whatever database is behind it.
+
+use std::slice::from_ref;
+
+use crate::model::{
+    App, AppId, FnId, Format, Function, InvocationType, Route, Timestamp, Trigger, TriggerId,
+};
+use crate::store::{
+    AppFilter, Conflict, FunctionFilter, Resource, RouteFilter, Store, StoreError, TriggerFilter,
+    Verdict,
+};
+
+const LONG_AGO: Timestamp = Timestamp::from_millis(1_537_178_400_123);
+
+/// Holds an empty `store` to the contract. The store is left with data in it.
+pub(super) async fn conformance(store: &dyn Store) {
+    apps_come_back_as_they_were_stored(store).await;
+    apps_are_listed_by_name_in_pages(store).await;
+    an_update_moves_its_time_only_if_something_changed(store).await;
+    routes_belong_to_an_app(store).await;
+    functions_belong_to_an_app(store).await;
+    triggers_belong_to_a_function(store).await;
+    an_app_takes_all_that_is_its_own_along(store).await;
+    concurrent_updates_all_count(store).await;
+}
+
+pub(super) fn an_app(name: &str) -> App {
+    App {
+        id: AppId::generate(),
+        name: name.to_owned(),
+        config: [("Key".to_owned(), "välue \" '".to_owned())].into(),
+        annotations: [("a/b".to_owned(), serde_json::json!({"n": [1, "x"]}))].into(),
+        syslog_url: Some("tcp://logs:514".to_owned()),
+        created_at: LONG_AGO,
+        updated_at: LONG_AGO,
+    }
+}
+
+pub(super) fn a_route(app: &App, path: &str) -> Route {
+    Route {
+        app_id: app.id,
+        path: path.to_owned(),
+        image: "hello:0.0.1".to_owned(),
+        memory_mb: 64,
+        cpus: Some("0.5".parse().unwrap()),
+        headers: [("X-A".to_owned(), vec!["1".to_owned(), "2".to_owned()])].into(),
+        kind: InvocationType::Async,
+        format: Format::Http,
+        timeout_secs: 7,
+        idle_timeout_secs: 8,
+        tmpfs_mb: 9,
+        config: [("K".to_owned(), "v".to_owned())].into(),
+        annotations: [("a".to_owned(), serde_json::json!(1))].into(),
+        created_at: LONG_AGO,
+        updated_at: LONG_AGO,
+    }
+}
+
+pub(super) fn a_function(app: &App, name: &str) -> Function {
+    Function {
+        id: FnId::generate(),
+        app_id: app.id,
+        name: name.to_owned(),
+        image: "hello:0.0.1".to_owned(),
+        format: Format::HttpStream,
+        memory_mb: 64,
+        timeout_secs: 7,
+        idle_timeout_secs: 8,
+        config: [("K".to_owned(), "v".to_owned())].into(),
+        annotations: [("a".to_owned(), serde_json::json!("x"))].into(),
+        created_at: LONG_AGO,
+        updated_at: LONG_AGO,
+    }
+}
+
+pub(super) fn a_trigger(function: &Function, name: &str, source: &str) -> Trigger {
+    Trigger {
+        id: TriggerId::generate(),
+        app_id: function.app_id,
+        fn_id: function.id,
+        name: name.to_owned(),
+        source: source.to_owned(),
+        annotations: [("a".to_owned(), serde_json::json!([true]))].into(),
+        created_at: LONG_AGO,
+        updated_at: LONG_AGO,
+    }
+}
+
+#[track_caller]
+fn assert_not_found<T: std::fmt::Debug>(answer: Result<T, StoreError>, what: Resource) {
+    match answer {
+        Err(StoreError::NotFound(missing)) => assert_eq!(missing, what),
+        other => panic!("{other:?} is not: {what} not found"),
+    }
+}
+
+#[track_caller]
+fn assert_conflict<T: std::fmt::Debug>(answer: Result<T, StoreError>, with: Conflict) {
+    match answer {
+        Err(StoreError::Conflict(conflict)) => assert_eq!(conflict, with),
+        other => panic!("{other:?} is not a conflict of {with}"),
+    }
+}
+
+async fn stored_app(store: &dyn Store, name: &str) -> App {
+    let app = an_app(name);
+    store.create_app(&app).await.unwrap();
+    app
+}
+
+async fn apps_come_back_as_they_were_stored(store: &dyn Store) {
+    let app = stored_app(store, "Zoë-1").await;
+    assert_eq!(store.app(app.id).await.unwrap(), app);
+    assert_eq!(store.app_by_name("Zoë-1").await.unwrap(), app);
+    assert_not_found(store.app_by_name("zoë-1").await, Resource::App);
+    assert_not_found(store.app(AppId::generate()).await, Resource::App);
+    assert_conflict(store.create_app(&an_app("Zoë-1")).await, Conflict::AppName);
+    store.delete_app(app.id).await.unwrap();
+    assert_not_found(store.delete_app(app.id).await, Resource::App);
+}
+
+async fn apps_are_listed_by_name_in_pages(store: &dyn Store) {
+    for name in ["list-b", "list-C", "list-a"] {
+        stored_app(store, name).await;
+    }
+    let page = |name: Option<&str>, after: &str| AppFilter {
+        name: name.map(str::to_owned),
+        after: after.to_owned(),
+        limit: 2,
+    };
+    let names = async |filter: AppFilter| {
+        let apps = store.apps(&filter).await.unwrap();
+        apps.into_iter().map(|a| a.name).collect::<Vec<_>>()
+    };
+    assert_eq!(names(page(None, "")).await, ["list-C", "list-a"]);
+    assert_eq!(names(page(None, "list-a")).await, ["list-b"]);
+    assert_eq!(names(page(Some("list-a"), "")).await, ["list-a"]);
+    assert!(names(page(Some("list"), "")).await.is_empty());
+    assert!(names(page(Some("list-a"), "list-a")).await.is_empty());
+}
+
+async fn an_update_moves_its_time_only_if_something_changed(store: &dyn Store) {
+    let app = stored_app(store, "updated").await;
+    let same = store.update_app(app.id, &mut |_| Verdict::Apply).await;
+    assert_eq!(same.unwrap(), app);
+
+    let abandoned = store
+        .update_app(app.id, &mut |row| {
+            row.config.clear();
+            Verdict::Abandon
+        })
+        .await;
+    assert_eq!(abandoned.unwrap(), app);
+
+    let changed = store
+        .update_app(app.id, &mut |row| {
+            row.config.clear();
+            row.syslog_url = None;
+            Verdict::Apply
+        })
+        .await
+        .unwrap();
+    assert!(changed.updated_at > app.updated_at);
+    assert_eq!(changed.created_at, app.created_at);
+    assert_eq!(changed.syslog_url, None);
+    assert_eq!(store.app(app.id).await.unwrap(), changed);
+    let gone = store
+        .update_app(AppId::generate(), &mut |_| Verdict::Apply)
+        .await;
+    assert_not_found(gone, Resource::App);
+}
+
+async fn routes_belong_to_an_app(store: &dyn Store) {
+    let app = stored_app(store, "routes").await;
+    assert_not_found(
+        store.create_route(&a_route(&an_app("none"), "/a")).await,
+        Resource::App,
+    );
+    let mut other = a_route(&app, "/b/c");
+    other.image = "other:1".to_owned();
+    other.cpus = None;
+    let route = a_route(&app, "/a");
+    store.create_route(&other).await.unwrap();
+    store.create_route(&route).await.unwrap();
+    assert_conflict(store.create_route(&route).await, Conflict::RoutePath);
+    assert_eq!(store.route(app.id, "/a").await.unwrap(), route);
+    assert_not_found(store.route(app.id, "/z").await, Resource::Route);
+
+    let mut filter = RouteFilter {
+        limit: 10,
+        ..RouteFilter::default()
+    };
+    let all = [route.clone(), other.clone()];
+    assert_eq!(store.routes(app.id, &filter).await.unwrap(), all);
+    filter.image = Some("other:1".to_owned());
+    assert_eq!(
+        store.routes(app.id, &filter).await.unwrap(),
+        from_ref(&other)
+    );
+    filter.image = None;
+    filter.after = "/a".to_owned();
+    assert_eq!(store.routes(app.id, &filter).await.unwrap(), [other]);
+    let nowhere = store.routes(AppId::generate(), &filter).await.unwrap();
+    assert!(nowhere.is_empty());
+
+    let changed = store
+        .update_route(app.id, "/a", &mut |row| {
+            row.image = "hello:0.0.2".to_owned();
+            row.headers.clear();
+            row.cpus = None;
+            Verdict::Apply
+        })
+        .await
+        .unwrap();
+    assert!(changed.updated_at > route.updated_at);
+    assert_eq!(store.route(app.id, "/a").await.unwrap(), changed);
+    store.delete_route(app.id, "/a").await.unwrap();
+    assert_not_found(store.delete_route(app.id, "/a").await, Resource::Route);
+}
+
+async fn functions_belong_to_an_app(store: &dyn Store) {
+    let app = stored_app(store, "functions").await;
+    assert_not_found(
+        store
+            .create_function(&a_function(&an_app("none"), "f"))
+            .await,
+        Resource::App,
+    );
+    let (f, g) = (a_function(&app, "f"), a_function(&app, "g"));
+    store.create_function(&g).await.unwrap();
+    store.create_function(&f).await.unwrap();
+    assert_conflict(
+        store.create_function(&a_function(&app, "f")).await,
+        Conflict::FunctionName,
+    );
+    assert_eq!(store.function(f.id).await.unwrap(), f);
+    assert_not_found(store.function(FnId::generate()).await, Resource::Function);
+
+    let mut filter = FunctionFilter {
+        limit: 1,
+        ..FunctionFilter::default()
+    };
+    assert_eq!(
+        store.functions(app.id, &filter).await.unwrap(),
+        from_ref(&f)
+    );
+    filter.after = "f".to_owned();
+    assert_eq!(
+        store.functions(app.id, &filter).await.unwrap(),
+        from_ref(&g)
+    );
+    filter.name = Some("f".to_owned());
+    assert!(store.functions(app.id, &filter).await.unwrap().is_empty());
+
+    let changed = store
+        .update_function(g.id, &mut |row| {
+            row.image = "g:2".to_owned();
+            row.format = Format::Json;
+            Verdict::Apply
+        })
+        .await
+        .unwrap();
+    assert!(changed.updated_at > g.updated_at);
+    assert_eq!(store.function(g.id).await.unwrap(), changed);
+    assert_eq!(store.delete_function(g.id).await.unwrap(), app.id);
+    assert_not_found(store.delete_function(g.id).await, Resource::Function);
+}
+
+async fn triggers_belong_to_a_function(store: &dyn Store) {
+    let app = stored_app(store, "triggers").await;
+    let (f, g) = (a_function(&app, "f"), a_function(&app, "g"));
+    store.create_function(&f).await.unwrap();
+    store.create_function(&g).await.unwrap();
+    let mut stray = a_trigger(&f, "t", "/stray");
+    stray.app_id = stored_app(store, "triggers-2").await.id;
+    assert_not_found(store.create_trigger(&stray).await, Resource::Function);
+
+    let of_f = a_trigger(&f, "t", "/f");
+    let of_g = a_trigger(&g, "t", "/g");
+    store.create_trigger(&of_f).await.unwrap();
+    store.create_trigger(&of_g).await.unwrap();
+    assert_conflict(
+        store.create_trigger(&a_trigger(&f, "t", "/free")).await,
+        Conflict::TriggerName,
+    );
+    assert_conflict(
+        store.create_trigger(&a_trigger(&f, "free", "/g")).await,
+        Conflict::TriggerSource,
+    );
+    assert_eq!(store.trigger(of_f.id).await.unwrap(), of_f);
+    assert_not_found(
+        store.trigger(TriggerId::generate()).await,
+        Resource::Trigger,
+    );
+
+    let mut filter = TriggerFilter {
+        limit: 1,
+        ..TriggerFilter::default()
+    };
+    let mut seen = Vec::new();
+    while let Some(next) = store.triggers(app.id, &filter).await.unwrap().pop() {
+        filter.after = (next.name.clone(), next.id.to_string());
+        seen.push(next.id);
+    }
+    let mut both = [of_f.id, of_g.id];
+    both.sort();
+    assert_eq!(seen, both, "triggers of one name are all listed");
+    filter.after = Default::default();
+    filter.fn_id = Some(g.id);
+    filter.name = Some("t".to_owned());
+    assert_eq!(
+        store.triggers(app.id, &filter).await.unwrap(),
+        from_ref(&of_g)
+    );
+
+    let move_to = async |source: &str| {
+        let change = &mut |row: &mut Trigger| {
+            row.source = source.to_owned();
+            Verdict::Apply
+        };
+        store.update_trigger(of_g.id, change).await
+    };
+    assert_conflict(move_to("/f").await, Conflict::TriggerSource);
+    assert_eq!(store.trigger(of_g.id).await.unwrap(), of_g);
+    let moved = move_to("/g2").await.unwrap();
+    assert_eq!(store.trigger(of_g.id).await.unwrap(), moved);
+
+    assert_eq!(store.delete_trigger(of_f.id).await.unwrap(), app.id);
+    assert_not_found(store.delete_trigger(of_f.id).await, Resource::Trigger);
+    store.delete_function(g.id).await.unwrap();
+    assert_not_found(store.trigger(of_g.id).await, Resource::Trigger);
+}
+
+async fn an_app_takes_all_that_is_its_own_along(store: &dyn Store) {
+    let app = stored_app(store, "whole").await;
+    let route = a_route(&app, "/r");
+    let function = a_function(&app, "f");
+    let trigger = a_trigger(&function, "t", "/t");
+    store.create_route(&route).await.unwrap();
+    store.create_function(&function).await.unwrap();
+    store.create_trigger(&trigger).await.unwrap();
+
+    let contents = store.contents(app.id).await.unwrap();
+    assert_eq!(contents.app, app);
+    assert_eq!(contents.routes, [route]);
+    assert_eq!(contents.functions, from_ref(&function));
+    assert_eq!(contents.triggers, from_ref(&trigger));
+    let all = store.load_all().await.unwrap();
+    assert!(all.contains(&contents));
+    assert!(all.is_sorted_by(|a, b| a.app.name < b.app.name));
+
+    store.delete_app(app.id).await.unwrap();
+    assert_not_found(store.contents(app.id).await, Resource::App);
+    assert_not_found(store.route(app.id, "/r").await, Resource::Route);
+    assert_not_found(store.function(function.id).await, Resource::Function);
+    assert_not_found(store.trigger(trigger.id).await, Resource::Trigger);
+}
+
+async fn concurrent_updates_all_count(store: &dyn Store) {
+    let app = stored_app(store, "contended").await;
+    let add = async |key: String| {
+        let change = &mut |row: &mut App| {
+            row.config.insert(key.clone(), "1".to_owned());
+            Verdict::Apply
+        };
+        store.update_app(app.id, change).await.unwrap();
+    };
+    let keys = (0..16).map(|n| format!("key-{n}"));
+    futures_util::future::join_all(keys.map(add)).await;
+    let config = store.app(app.id).await.unwrap().config;
+    assert_eq!(config.keys().filter(|k| k.starts_with("key-")).count(), 16);
+}
