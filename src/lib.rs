@@ -7,4 +7,5 @@
 //! build <- cli        wire, format <- invoke
 //! ```
 
+pub mod config;
 pub mod model;
