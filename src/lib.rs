@@ -7,5 +7,6 @@
 //! build <- cli        wire, format <- invoke
 //! ```
 
+pub mod build;
 pub mod config;
 pub mod model;

@@ -222,7 +222,7 @@ fn hostile_files_fail_fast_and_in_one_line() {
     let mut bomb = "a0: &a0 [x, x, x, x, x, x, x, x, x, x]\n".to_owned();
     for level in 1..10 {
         let items = vec![format!("*a{}", level - 1); 10].join(", ");
-        bomb.push_str(&format!("a{level}: &a{level} [{items}]\n"));
+        bomb = format!("{bomb}a{level}: &a{level} [{items}]\n");
     }
     let copies = format!(
         "a: &a {}\nb: [{}]\n",
