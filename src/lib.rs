@@ -8,5 +8,6 @@
 //! ```
 
 pub mod build;
+pub mod cli;
 pub mod config;
 pub mod model;
