@@ -250,3 +250,66 @@ pub(super) async fn read(
 fn first<T>(page: Page<T>, fits: impl Fn(&T) -> bool) -> Option<T> {
     page.items.unwrap_or_default().into_iter().find(fits)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::cli::fake_server::FakeServer;
+
+    #[tokio::test]
+    async fn the_launcher_is_asked_for_and_fns_own_server_has_docker() {
+        for (answer, launcher) in [
+            ((200, r#"{"launcher":"process"}"#), Launcher::Process),
+            ((200, r#"{"launcher":"docker"}"#), Launcher::Docker),
+            ((404, r#"{"message":"Path not found"}"#), Launcher::Docker),
+            ((200, "hello"), Launcher::Docker),
+        ] {
+            let server = FakeServer::start(&[answer]).await;
+            assert_eq!(
+                server.api().launcher().await.unwrap(),
+                launcher,
+                "{answer:?}"
+            );
+        }
+    }
+
+    #[tokio::test]
+    async fn a_refusal_carries_the_servers_words_and_is_not_tried_again() {
+        let refusals = [
+            (409, r#"{"message":"App already exists"}"#),
+            (409, r#"{"error":{"message":"App already exists"}}"#),
+        ];
+        let server = FakeServer::start(&refusals).await;
+        for count in 1..=2 {
+            let sent: Result<serde_json::Value, _> =
+                server.api().send(Method::POST, &["v2", "apps"], &1).await;
+            let text = sent.unwrap_err().to_string();
+            let expected =
+                "the server refused POST /v2/apps: App already exists (status 409 Conflict)";
+            assert_eq!(text, expected);
+            assert_eq!(server.asked().len(), count);
+        }
+    }
+
+    #[tokio::test]
+    async fn a_server_that_is_not_there_is_told_from_one_that_refuses() {
+        let _ = rustls::crypto::ring::default_provider().install_default();
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let base = format!("http://{}", listener.local_addr().unwrap());
+        drop(listener);
+        let error = Api::new(&base, None).unwrap().launcher().await.unwrap_err();
+        assert!(matches!(error, ClientError::Unreachable { .. }), "{error}");
+        assert_eq!(error.to_string(), format!("no server answers at {base}"));
+    }
+
+    #[test]
+    fn parts_of_a_path_are_escaped() {
+        let _ = rustls::crypto::ring::default_provider().install_default();
+        let api = Api::new("http://s:1/base", None).unwrap();
+        let url = api.url(&["v1", "apps", "a/b", "routes", "%2F é"]);
+        assert_eq!(
+            url.as_str(),
+            "http://s:1/base/v1/apps/a%2Fb/routes/%252F%20%C3%A9"
+        );
+    }
+}

@@ -142,3 +142,59 @@ fn call_id(headers: &HeaderMap) -> Option<String> {
         .or_else(|| headers.get("Fn_call_id"))?;
     id.to_str().ok().map(str::to_owned)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::cli::fake_server::FakeServer;
+
+    #[tokio::test]
+    async fn a_function_is_called_where_its_annotation_says() {
+        let server = FakeServer::start(&[
+            (200, r#"{"items":[{"id":"A1","name":"a"}]}"#),
+            (
+                200,
+                r#"{"items":[{"id":"F1","name":"f","annotations":{"fnproject.io/fn/invokeEndpoint":"http://other:8080/invoke/F1"}}]}"#,
+            ),
+        ])
+        .await;
+        let url = endpoint(&server.api(), "a", "f").await.unwrap();
+        assert_eq!(url.as_str(), "http://other:8080/invoke/F1");
+        assert_eq!(
+            server.asked(),
+            ["GET /v2/apps?name=a", "GET /v2/fns?app_id=A1&name=f"]
+        );
+    }
+
+    #[tokio::test]
+    async fn a_route_is_called_by_its_path() {
+        let server = FakeServer::start(&[]).await;
+        let url = endpoint(&server.api(), "a", "/hello/x").await.unwrap();
+        assert_eq!(url.path(), "/r/a/hello/x");
+        assert!(server.asked().is_empty());
+    }
+
+    #[tokio::test]
+    async fn an_error_of_the_function_is_an_error_of_the_command() {
+        let server = FakeServer::start(&[(502, r#"{"message":"function failed"}"#)]).await;
+        let url = server.api().url(&["invoke", "F1"]);
+        let answer = server
+            .api()
+            .call(url, "text/plain", b"hi".to_vec())
+            .await
+            .unwrap();
+        assert_eq!(call_id(answer.headers()).as_deref(), Some("01CALL"));
+        let error = show(answer, false).await.unwrap_err();
+        let expected = "Error invoking function. status: 502 message: function failed";
+        assert_eq!(error.to_string(), expected);
+        assert_eq!(server.asked(), ["POST /invoke/F1 hi"]);
+    }
+
+    #[tokio::test]
+    async fn what_does_not_exist_is_named() {
+        let none = (200, r#"{"items":[]}"#);
+        let server = FakeServer::start(&[none]).await;
+        let error = endpoint(&server.api(), "a", "f").await.unwrap_err();
+        assert_eq!(error.to_string(), "app a does not exist");
+    }
+}

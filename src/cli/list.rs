@@ -184,3 +184,35 @@ fn add<T>(items: &mut Vec<T>, page: Option<Vec<T>>, next: &str, cursor: &str, mo
     // A cursor that leads nowhere must not keep us asking.
     !empty && !next.is_empty() && next != cursor && items.len() < most
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::cli::fake_server::FakeServer;
+
+    #[tokio::test]
+    async fn pages_are_followed_to_the_end() {
+        let server = FakeServer::start(&[
+            (
+                200,
+                r#"{"items":[{"id":"1","name":"a"}],"next_cursor":"YQ"}"#,
+            ),
+            (200, r#"{"items":[{"id":"2","name":"b"}],"next_cursor":""}"#),
+        ])
+        .await;
+        let apps: Vec<App> = all(&server.api(), &["v2", "apps"], &[], 100).await.unwrap();
+        assert_eq!(apps.len(), 2);
+        assert_eq!(server.asked(), ["GET /v2/apps", "GET /v2/apps?cursor=YQ"]);
+    }
+
+    #[tokio::test]
+    async fn a_cursor_that_leads_nowhere_ends_the_list() {
+        let same = (200, r#"{"routes":[{"path":"/a"}],"next_cursor":"x"}"#);
+        let server = FakeServer::start(&[same, same, same]).await;
+        assert_eq!(routes(&server.api(), "a", 100).await.unwrap().len(), 2);
+        let server = FakeServer::start(&[same]).await;
+        assert_eq!(routes(&server.api(), "a", 1).await.unwrap().len(), 1);
+        let server = FakeServer::start(&[(200, r#"{"message":"none","routes":null}"#)]).await;
+        assert!(routes(&server.api(), "a", 1).await.unwrap().is_empty());
+    }
+}

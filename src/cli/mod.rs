@@ -15,6 +15,8 @@ mod build;
 mod client;
 mod deploy;
 mod failure;
+#[cfg(test)]
+mod fake_server;
 mod init;
 mod invoke;
 mod list;
