@@ -1,27 +1,15 @@
 use std::process::ExitCode;
 
-use clap::Parser as _;
-use kiln::cli::{Cli, report, run};
-
-/// clap's own code for arguments that make no sense.
-const USAGE: u8 = 2;
+use kiln::cli;
 
 #[tokio::main]
 async fn main() -> ExitCode {
-    let cli = match Cli::try_parse() {
-        Ok(cli) => cli,
-        Err(error) => {
-            // Help and version come this way too; a reader that went away is no failure.
-            let _ = error.print();
-            return if error.use_stderr() {
-                ExitCode::from(USAGE)
-            } else {
-                ExitCode::SUCCESS
-            };
-        }
+    let arguments = match cli::parse() {
+        Ok(arguments) => arguments,
+        Err(code) => return code,
     };
-    match run(cli).await {
+    match cli::run(arguments).await {
         Ok(()) => ExitCode::SUCCESS,
-        Err(error) => report(&error),
+        Err(error) => cli::report(&error),
     }
 }

@@ -1,6 +1,6 @@
 use std::time::Duration;
 
-use bollard::{API_DEFAULT_VERSION, Docker};
+use bollard::API_DEFAULT_VERSION;
 use thiserror::Error;
 
 const DEFAULT_SOCKET: &str = "unix:///var/run/docker.sock";
@@ -8,6 +8,9 @@ const DEFAULT_SOCKET: &str = "unix:///var/run/docker.sock";
 const PROBE: Duration = Duration::from_secs(5);
 /// Until the head of the answer; a build or a push of a large image begins slowly.
 const CALL_SECS: u64 = 600;
+
+/// A connection to a Docker engine; other rooms pass it on without knowing the library.
+pub type Engine = bollard::Docker;
 
 /// No engine that can be talked to.
 #[derive(Debug, Error)]
@@ -25,7 +28,7 @@ pub enum EngineError {
 }
 
 /// Connects to the engine at `host`, or at the usual socket, and agrees on an API version.
-pub async fn engine(host: Option<&str>) -> Result<Docker, EngineError> {
+pub async fn engine(host: Option<&str>) -> Result<Engine, EngineError> {
     let host = host.unwrap_or(DEFAULT_SOCKET);
     if !host.starts_with("unix://") {
         return Err(EngineError::Host {
@@ -37,13 +40,21 @@ pub async fn engine(host: Option<&str>) -> Result<Docker, EngineError> {
         source,
     };
     let docker =
-        Docker::connect_with_unix(host, CALL_SECS, API_DEFAULT_VERSION).map_err(unreachable)?;
+        Engine::connect_with_unix(host, CALL_SECS, API_DEFAULT_VERSION).map_err(unreachable)?;
     match tokio::time::timeout(PROBE, docker.negotiate_version()).await {
         Ok(answer) => answer.map_err(unreachable),
         Err(_) => Err(EngineError::Silent {
             host: host.to_owned(),
         }),
     }
+}
+
+/// Clears up after a test.
+#[cfg(all(test, feature = "docker-tests"))]
+pub(crate) async fn remove_image(engine: &Engine, tag: &str) {
+    let options = None::<bollard::query_parameters::RemoveImageOptions>;
+    let removed = engine.remove_image(tag, options, None).await;
+    removed.expect("the test has just built this image");
 }
 
 #[cfg(test)]

@@ -1,9 +1,10 @@
 use std::collections::HashMap;
 
+use bollard::body_full;
 use bollard::query_parameters::{BuildImageOptions, BuildImageOptionsBuilder};
-use bollard::{Docker, body_full};
 use futures_util::{StreamExt as _, pin_mut};
 
+use crate::build::engine::Engine;
 use crate::build::error::BuildError;
 use crate::build::plan::Progress;
 
@@ -12,7 +13,7 @@ const LABEL: &str = "kiln.function";
 
 /// Has the engine build the context `tar` and call the result `tag`.
 pub(super) async fn build(
-    engine: &Docker,
+    engine: &Engine,
     tar: Vec<u8>,
     tag: &str,
     no_cache: bool,
@@ -115,8 +116,7 @@ mod docker_tests {
         let config = docker.inspect_image(tag).await.unwrap().config.unwrap();
         assert_eq!(config.entrypoint.unwrap(), ["/func"]);
         assert_eq!(config.labels.unwrap()[LABEL], "one");
-        let options = None::<bollard::query_parameters::RemoveImageOptions>;
-        docker.remove_image(tag, options, None).await.unwrap();
+        crate::build::remove_image(&docker, tag).await;
     }
 
     #[tokio::test]

@@ -22,7 +22,9 @@ mod plan;
 mod push;
 mod steps;
 
-pub use engine::{EngineError, engine};
+#[cfg(all(test, feature = "docker-tests"))]
+pub(crate) use engine::remove_image;
+pub use engine::{Engine, EngineError, engine};
 pub use error::BuildError;
 pub use plan::{Output, Plan, Progress, Runtime, plan};
 pub use push::push;

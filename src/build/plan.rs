@@ -1,7 +1,6 @@
 use std::path::{Path, PathBuf};
 
-use bollard::Docker;
-
+use crate::build::engine::Engine;
 use crate::build::error::BuildError;
 use crate::build::{artifact, cargo, context, image, steps};
 use crate::config::Manifest;
@@ -27,7 +26,7 @@ pub enum Runtime {
 #[derive(Debug)]
 pub enum Output<'a> {
     /// An image of this name on an engine.
-    Image { engine: &'a Docker, tag: String },
+    Image { engine: &'a Engine, tag: String },
     /// A file below this folder, for the process launcher.
     Binary { data_dir: &'a Path },
 }

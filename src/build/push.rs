@@ -1,12 +1,12 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
-use bollard::Docker;
 use bollard::auth::DockerCredentials;
 use bollard::query_parameters::PushImageOptionsBuilder;
 use futures_util::{StreamExt as _, pin_mut};
 use serde::Deserialize;
 
+use crate::build::engine::Engine;
 use crate::build::error::BuildError;
 use crate::build::image::engine_words;
 use crate::build::plan::Progress;
@@ -30,7 +30,7 @@ struct Login {
 
 /// Has the engine push `image`, as the person who is logged in below `docker_config_dir`.
 pub async fn push(
-    engine: &Docker,
+    engine: &Engine,
     image: &str,
     docker_config_dir: Option<&Path>,
     progress: &dyn Progress,

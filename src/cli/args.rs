@@ -1,3 +1,5 @@
+use std::process::ExitCode;
+
 use clap::{Parser, Subcommand};
 
 use crate::cli::session::Session;
@@ -31,6 +33,21 @@ enum Command {
     Start(start::StartArgs),
     /// Show the versions of this program and of the server.
     Version,
+}
+
+/// Reads the arguments; where there is nothing to run, all is printed and the exit code is given.
+pub fn parse() -> Result<Cli, ExitCode> {
+    /// The code for arguments that make no sense.
+    const USAGE: u8 = 2;
+    Cli::try_parse().map_err(|error| {
+        // Help and version come this way too; a reader that went away is no failure.
+        let _ = error.print();
+        if error.use_stderr() {
+            ExitCode::from(USAGE)
+        } else {
+            ExitCode::SUCCESS
+        }
+    })
 }
 
 /// Does what the arguments ask for.

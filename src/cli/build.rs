@@ -1,9 +1,8 @@
 use std::path::{Path, PathBuf};
 
-use bollard::Docker;
 use clap::Args;
 
-use crate::build::{self, EngineError, Output, Plan, Progress as _};
+use crate::build::{self, Engine, EngineError, Output, Plan, Progress as _};
 use crate::cli::client::{ClientError, Launcher};
 use crate::cli::output::{self, Steps};
 use crate::cli::session::Session;
@@ -54,7 +53,7 @@ async fn without_server(session: &Session) -> Launcher {
 #[derive(Debug)]
 pub(super) struct Maker {
     pub(super) plan: Plan,
-    pub(super) engine: Option<Docker>,
+    pub(super) engine: Option<Engine>,
 }
 
 impl Maker {
@@ -83,7 +82,7 @@ impl Maker {
         let output = match &self.engine {
             Some(engine) => Output::Image { engine, tag },
             None => {
-                steps.step("The server runs functions as processes: building a program, no image");
+                steps.step("Functions run as processes here: building a program, not an image");
                 Output::Binary {
                     data_dir: &session.config.data_dir,
                 }

@@ -20,12 +20,8 @@ const MAX_ANSWER: usize = 16 * 1024 * 1024;
 /// What can come back instead of an answer.
 #[derive(Debug, Error)]
 pub(super) enum ClientError {
-    #[error("no server answers at {base}")]
-    Unreachable {
-        base: String,
-        #[source]
-        source: reqwest::Error,
-    },
+    #[error("no server answers at {base}: {reason}")]
+    Unreachable { base: String, reason: String },
     #[error("{method} {path} failed")]
     Broken {
         method: Method,
@@ -220,7 +216,7 @@ impl Api {
         if source.is_connect() {
             return ClientError::Unreachable {
                 base: url.origin().ascii_serialization(),
-                source: source.without_url(),
+                reason: innermost(&source),
             };
         }
         ClientError::Broken {
@@ -229,6 +225,15 @@ impl Api {
             source: source.without_url(),
         }
     }
+}
+
+/// The library wraps what the system said in three layers that say nothing.
+fn innermost(error: &dyn std::error::Error) -> String {
+    let mut error = error;
+    while let Some(source) = error.source() {
+        error = source;
+    }
+    error.to_string()
 }
 
 /// The whole body, or `None` where it is longer than `max`.
@@ -299,7 +304,8 @@ mod tests {
         drop(listener);
         let error = Api::new(&base, None).unwrap().launcher().await.unwrap_err();
         assert!(matches!(error, ClientError::Unreachable { .. }), "{error}");
-        assert_eq!(error.to_string(), format!("no server answers at {base}"));
+        let start = format!("no server answers at {base}: Connection refused");
+        assert!(error.to_string().starts_with(&start), "{error}");
     }
 
     #[test]

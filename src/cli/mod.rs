@@ -8,7 +8,7 @@
 //! what it was asked for a reason the message names, 2 the arguments make no sense, 70 a fault of
 //! ours.
 //!
-//! Start at [`run`]; [`report`] turns its error into words and an exit code.
+//! Start at [`parse`] and [`run`]; [`report`] turns its error into words and an exit code.
 
 mod args;
 mod build;
@@ -26,5 +26,5 @@ mod start;
 mod version;
 mod wire;
 
-pub use args::{Cli, run};
+pub use args::{Cli, parse, run};
 pub use failure::report;

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use anyhow::Context as _;
 use clap::{Args, ValueEnum};
 
-use crate::config::{Env, LauncherKind, ServerConfig, variable};
+use crate::config::{Env, LauncherKind, ServerConfig, log_filter, variable};
 
 /// Flags win over the environment; everything else comes from the environment alone.
 #[derive(Debug, Args)]
@@ -59,7 +59,7 @@ impl StartArgs {
             config.port = port;
         }
         if let Some(level) = &self.log_level {
-            config.log_level = level.to_ascii_lowercase();
+            config.log_level = log_filter(level);
         }
         if let Some(launcher) = self.launcher {
             config.launcher = launcher.into();
@@ -90,7 +90,7 @@ mod tests {
         let args = StartArgs {
             host: Some([0, 0, 0, 0].into()),
             port: Some(9000),
-            log_level: Some("DEBUG".to_owned()),
+            log_level: Some("Warning".to_owned()),
             launcher: Some(LauncherArg::Process),
             data_dir: Some("state".into()),
         };
@@ -99,7 +99,7 @@ mod tests {
             (config.port, config.launcher),
             (9000, LauncherKind::Process)
         );
-        assert_eq!(config.log_level, "debug");
+        assert_eq!(config.log_level, "warn");
         assert_eq!(config.db_url, "sqlite3:///srv/state/fn.db");
     }
 }

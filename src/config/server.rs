@@ -184,9 +184,7 @@ impl ServerConfig {
                 "seconds",
             )?),
             public_url: public_url(env)?,
-            log_level: env
-                .text("FN_LOG_LEVEL")?
-                .unwrap_or_else(|| "info".to_owned()),
+            log_level: log_filter(env.text("FN_LOG_LEVEL")?.as_deref().unwrap_or("info")),
             log_format: env.parse("FN_LOG_FORMAT", LogFormat::Text, "text or json")?,
             data_dir,
         })
@@ -201,6 +199,15 @@ impl ServerConfig {
             self.iofs_dir = dir.join("iofs");
         }
         self.data_dir = dir;
+    }
+}
+
+/// A log level by the names of Fn's logger, which knows more of them than ours.
+pub fn log_filter(level: &str) -> String {
+    match level.to_ascii_lowercase().as_str() {
+        "warning" => "warn".to_owned(),
+        "fatal" | "panic" => "error".to_owned(),
+        _ => level.to_owned(),
     }
 }
 
@@ -261,6 +268,8 @@ mod tests {
         assert_eq!(config.max_request_bytes, 64 * MIB);
         assert_eq!(config.start_timeout, Duration::from_secs(30));
         assert_eq!(config.log_format, LogFormat::Text);
+        assert_eq!(config.log_level, "info");
+        assert_eq!(log_filter("WARNING"), "warn");
     }
 
     #[test]

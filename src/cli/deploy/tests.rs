@@ -208,9 +208,5 @@ async fn a_folder_with_a_dockerfile_becomes_an_image_and_a_route() {
     let after = fs::read_to_string(dir.path().join("func.yaml")).unwrap();
     assert_eq!(after, text.replace("0.0.1", "0.0.2"));
     let engine = crate::build::engine(None).await.unwrap();
-    let options = None::<bollard::query_parameters::RemoveImageOptions>;
-    engine
-        .remove_image("kiln-deploy-test:0.0.2", options, None)
-        .await
-        .unwrap();
+    crate::build::remove_image(&engine, "kiln-deploy-test:0.0.2").await;
 }
