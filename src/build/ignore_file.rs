@@ -135,6 +135,15 @@ mod tests {
         }
     }
 
+    proptest::proptest! {
+        #[test]
+        fn arbitrary_patterns_never_panic(text in "[a-c*?!/.#\\\\{}\\[\\] \n-]{0,40}", path in "[a-c.]{1,3}(/[a-c.]{1,3}){0,3}") {
+            if let Ok(file) = IgnoreFile::parse(&text) {
+                file.excludes(Path::new(&path), false);
+            }
+        }
+    }
+
     #[test]
     fn a_broken_pattern_is_named() {
         let error = IgnoreFile::parse("ok\na[").unwrap_err();

@@ -2,6 +2,7 @@ use std::collections::BTreeMap;
 use std::io::{IsTerminal as _, Read as _};
 
 use anyhow::Context as _;
+use clap::builder::NonEmptyStringValueParser;
 use clap::{Args, ValueEnum};
 use reqwest::header::HeaderMap;
 use reqwest::{Response, Url};
@@ -20,6 +21,7 @@ const MAX_JSON: usize = 64 * 1024 * 1024;
 
 #[derive(Debug, Args)]
 pub(super) struct InvokeArgs {
+    #[arg(value_parser = NonEmptyStringValueParser::new())]
     app: String,
     /// Name of the function, or the path of a route, which starts with /.
     function: String,

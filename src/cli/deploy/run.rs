@@ -2,6 +2,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::Context as _;
 use clap::Args;
+use clap::builder::NonEmptyStringValueParser;
 
 use crate::build;
 use crate::cli::build::{Maker, image_name};
@@ -16,7 +17,7 @@ use crate::config::{Deployment, Manifest, Version, bump_patch};
 #[derive(Debug, Args)]
 pub(crate) struct DeployArgs {
     /// The app that the function belongs to; app.yaml names it where this does not.
-    #[arg(long)]
+    #[arg(long, value_parser = NonEmptyStringValueParser::new())]
     pub(super) app: Option<String>,
     /// Create the app where it does not exist.
     #[arg(long)]

@@ -128,7 +128,8 @@ impl Manifest {
             let Some(text) = read_bounded(&dir.join(file), file)? else {
                 continue;
             };
-            let absolute = std::path::absolute(dir).unwrap_or_else(|_| dir.to_owned());
+            // The folder's own name, also where it is called `..` or reached through a link.
+            let absolute = dir.canonicalize().unwrap_or_else(|_| dir.to_owned());
             let dir_name = absolute
                 .file_name()
                 .map_or_else(String::new, |name| name.to_string_lossy().into_owned());

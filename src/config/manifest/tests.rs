@@ -275,6 +275,11 @@ fn a_folder_is_searched_for_every_name_of_the_file() {
     std::fs::write(dir.path().join("func.yml"), "name: b\npath: /b\n").unwrap();
     let (file, text, manifest) = Manifest::find(dir.path()).unwrap();
     assert_eq!((file, manifest.name.as_str()), ("func.yml", "b"));
+    let inner = dir.path().join("inner");
+    std::fs::create_dir_all(inner.join("deep")).unwrap();
+    std::fs::write(inner.join("func.yaml"), "memory: 64\n").unwrap();
+    let (_, _, manifest) = Manifest::find(&inner.join("deep/..")).unwrap();
+    assert_eq!(manifest.name, "inner");
     assert_eq!(text, "name: b\npath: /b\n");
 }
 
