@@ -8,6 +8,9 @@
 //! ```
 
 pub mod api;
+pub mod build;
+pub mod cli;
+pub mod config;
 pub mod format;
 pub mod invoke;
 pub mod launcher;

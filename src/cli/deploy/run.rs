@@ -1,0 +1,150 @@
+use std::path::{Path, PathBuf};
+
+use anyhow::Context as _;
+use clap::Args;
+use clap::builder::NonEmptyStringValueParser;
+
+use crate::build;
+use crate::cli::build::{Maker, image_name};
+use crate::cli::client::Launcher;
+use crate::cli::deploy::app::{Target, find_target, read_app_file};
+use crate::cli::deploy::{function, route};
+use crate::cli::failure::Failure;
+use crate::cli::output::{self, Steps};
+use crate::cli::session::Session;
+use crate::config::{Deployment, Manifest, Version, bump_patch};
+
+#[derive(Debug, Args)]
+pub(crate) struct DeployArgs {
+    /// The app that the function belongs to; app.yaml names it where this does not.
+    #[arg(long, value_parser = NonEmptyStringValueParser::new())]
+    pub(super) app: Option<String>,
+    /// Create the app where it does not exist.
+    #[arg(long)]
+    pub(super) create_app: bool,
+    /// Leave the image on this engine, push nothing.
+    #[arg(long)]
+    pub(super) local: bool,
+    /// Deploy the version that func.yaml has.
+    #[arg(long)]
+    pub(super) no_bump: bool,
+    /// Registry and owner to tag the image with and to push it to [env: FN_REGISTRY].
+    #[arg(long)]
+    pub(super) registry: Option<String>,
+    /// Build without the engine's cache.
+    #[arg(long)]
+    pub(super) no_cache: bool,
+    /// The function's folder.
+    #[arg(value_name = "FOLDER", default_value = ".")]
+    pub(super) dir: PathBuf,
+}
+
+pub(crate) async fn run(args: &DeployArgs, session: &Session) -> anyhow::Result<()> {
+    let (file, text, manifest) = Manifest::find(&args.dir)?;
+    let app_file = read_app_file(&args.dir)?;
+    let app_name = match (&args.app, &app_file) {
+        (Some(name), _) => name.clone(),
+        (None, Some(app)) => app.name.clone(),
+        (None, None) => {
+            return Err(Failure::new("no app is named")
+                .hint("give one with --app")
+                .into());
+        }
+    };
+    let version = next_version(args.no_bump, &text, &manifest)?;
+    let launcher = session.api.launcher().await?;
+    let maker = Maker::new(&args.dir, &manifest, launcher, session).await?;
+    let may_create = args.create_app || app_file.is_some();
+    let target = find_target(&app_name, app_file, may_create, &manifest, &session.api).await?;
+    warn_of_missing_config(&manifest, &target);
+
+    let image = make(args, session, &manifest, maker, launcher, &version).await?;
+    if !args.no_bump {
+        write_version(&args.dir.join(file), &version)?;
+    }
+    let urls = match &manifest.deployment {
+        Deployment::Route { .. } => route::put(&session.api, &target, &manifest, &image).await?,
+        Deployment::Function { triggers } => {
+            function::put(&session.api, &target, &manifest, triggers, &image).await?
+        }
+    };
+    output::line(&format!(
+        "Deployed {} {version} to app {app_name}",
+        manifest.name
+    ))?;
+    for url in urls {
+        output::line(&format!("  {url}"))?;
+    }
+    Ok(())
+}
+
+fn next_version(no_bump: bool, text: &str, manifest: &Manifest) -> anyhow::Result<Version> {
+    if no_bump {
+        return Ok(manifest.version.clone().unwrap_or_else(Version::first));
+    }
+    match bump_patch(text) {
+        Ok((_, version)) => Ok(version),
+        Err(error) => Err(Failure::new(error.to_string())
+            .hint("change the version by hand and deploy with --no-bump")
+            .into()),
+    }
+}
+
+async fn make(
+    args: &DeployArgs,
+    session: &Session,
+    manifest: &Manifest,
+    mut maker: Maker,
+    launcher: Launcher,
+    version: &Version,
+) -> anyhow::Result<String> {
+    let registry = args
+        .registry
+        .as_deref()
+        .or(session.config.registry.as_deref());
+    let tag = image_name(manifest, registry, version);
+    maker.plan.no_cache = args.no_cache;
+    let image = maker.make(tag, session).await?;
+    if args.local || launcher == Launcher::Process {
+        return Ok(image);
+    }
+    if registry.is_none() && manifest.owner.is_none() {
+        output::note("no registry given: the image stays on this engine");
+        return Ok(image);
+    }
+    if let Some(engine) = &maker.engine {
+        let steps = Steps::new(session.verbose);
+        build::Progress::step(&steps, &format!("Pushing {image}"));
+        build::push(engine, &image, session.docker_config.as_deref(), &steps).await?;
+        steps.done();
+    }
+    Ok(image)
+}
+
+/// Edits the file as it is now: a build may take minutes, and people edit meanwhile.
+fn write_version(path: &Path, version: &Version) -> anyhow::Result<()> {
+    let shown = path.display();
+    let text = std::fs::read_to_string(path).with_context(|| format!("cannot read {shown}"))?;
+    match bump_patch(&text) {
+        Ok((text, new)) if new == *version => {
+            std::fs::write(path, text).with_context(|| format!("cannot write {shown}"))
+        }
+        _ => {
+            output::note(&format!(
+                "{shown} has changed, its version was left as it is"
+            ));
+            Ok(())
+        }
+    }
+}
+
+fn warn_of_missing_config(manifest: &Manifest, target: &Target) {
+    for expected in manifest.expects.iter().filter(|expected| expected.required) {
+        let name = &expected.name;
+        if !manifest.config.contains_key(name) && !target.config().contains_key(name) {
+            output::note(&format!(
+                "the function expects a configuration value {name}"
+            ));
+        }
+    }
+}

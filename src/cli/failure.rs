@@ -1,0 +1,114 @@
+use std::io;
+use std::process::ExitCode;
+
+use thiserror::Error;
+
+use crate::build::{BuildError, EngineError};
+use crate::cli::client::ClientError;
+use crate::cli::output;
+use crate::config::{ClientConfigError, ManifestError, SettingError};
+
+/// Something a person got wrong or can put right; the message says what.
+#[derive(Debug, Error)]
+#[error("{message}")]
+pub(super) struct Failure {
+    message: String,
+    hint: Option<String>,
+}
+
+impl Failure {
+    pub(super) fn new(message: impl Into<String>) -> Self {
+        Self {
+            message: message.into(),
+            hint: None,
+        }
+    }
+
+    pub(super) fn hint(mut self, hint: impl Into<String>) -> Self {
+        self.hint = Some(hint.into());
+        self
+    }
+}
+
+/// Prints an error with its causes and gives the exit code that it stands for.
+pub fn report(error: &anyhow::Error) -> ExitCode {
+    if is_broken_pipe(error) {
+        return ExitCode::SUCCESS;
+    }
+    let mut causes: Vec<String> = Vec::new();
+    for cause in error.chain() {
+        let text = cause.to_string();
+        // Libraries repeat the words of their causes.
+        if !causes.iter().any(|seen| seen.ends_with(&text)) {
+            causes.push(text);
+        }
+    }
+    let output = find::<BuildError>(error).and_then(BuildError::output);
+    output::failure(&causes, output, hint(error).as_deref());
+    ExitCode::from(code(error))
+}
+
+/// `fn list apps | head -1` is no failure.
+fn is_broken_pipe(error: &anyhow::Error) -> bool {
+    find::<io::Error>(error).is_some_and(|error| error.kind() == io::ErrorKind::BrokenPipe)
+}
+
+fn code(error: &anyhow::Error) -> u8 {
+    const EXPECTED: u8 = 1;
+    const INTERNAL: u8 = 70;
+    let expected = find::<Failure>(error).is_some()
+        || find::<ManifestError>(error).is_some()
+        || find::<SettingError>(error).is_some()
+        || find::<ClientConfigError>(error).is_some()
+        || find::<BuildError>(error).is_some()
+        || find::<EngineError>(error).is_some()
+        || find::<ClientError>(error).is_some()
+        || find::<io::Error>(error).is_some();
+    if expected { EXPECTED } else { INTERNAL }
+}
+
+fn hint(error: &anyhow::Error) -> Option<String> {
+    if let Some(failure) = find::<Failure>(error) {
+        return failure.hint.clone();
+    }
+    if let Some(ClientError::Unreachable { .. }) = find::<ClientError>(error) {
+        return Some("start a server with fn start, or set FN_API_URL".to_owned());
+    }
+    if let Some(ManifestError::NotFound { .. }) = find::<ManifestError>(error) {
+        return Some("create a function with fn init --runtime rust NAME".to_owned());
+    }
+    find::<BuildError>(error)
+        .and_then(BuildError::hint)
+        .map(str::to_owned)
+}
+
+fn find<E: std::error::Error + 'static>(error: &anyhow::Error) -> Option<&E> {
+    error.chain().find_map(|cause| cause.downcast_ref())
+}
+
+#[cfg(test)]
+mod tests {
+    use anyhow::Context as _;
+
+    use super::*;
+
+    #[test]
+    fn an_exit_code_tells_our_faults_from_those_of_others() {
+        let expected = anyhow::Error::new(Failure::new("no app").hint("make one"));
+        assert_eq!(
+            (code(&expected), hint(&expected)),
+            (1, Some("make one".to_owned()))
+        );
+        let wrapped = Err::<(), _>(io::Error::from(io::ErrorKind::PermissionDenied))
+            .context("cannot write func.yaml")
+            .unwrap_err();
+        assert_eq!(code(&wrapped), 1);
+        assert_eq!(code(&anyhow::anyhow!("unforeseen")), 70);
+    }
+
+    #[test]
+    fn a_reader_that_went_away_is_no_failure() {
+        let gone = anyhow::Error::new(io::Error::from(io::ErrorKind::BrokenPipe));
+        assert_eq!(report(&gone), ExitCode::SUCCESS);
+    }
+}

@@ -1,0 +1,30 @@
+//! The command line: a file per command.
+//!
+//! Invariants: arguments are read with clap here and nowhere else; every character that reaches the
+//! terminal goes through `output.rs`; a command that changes something checks everything it can
+//! before the first change; a request that is not idempotent is never sent twice.
+//!
+//! Exit codes: 0 done (also when the reader of our output went away), 1 the command could not do
+//! what it was asked for a reason the message names, 2 the arguments make no sense, 70 a fault of
+//! ours.
+//!
+//! Start at [`parse`] and [`run`]; [`report`] turns its error into words and an exit code.
+
+mod args;
+mod build;
+mod client;
+mod deploy;
+mod failure;
+#[cfg(test)]
+mod fake_server;
+mod init;
+mod invoke;
+mod list;
+mod output;
+mod session;
+mod start;
+mod version;
+mod wire;
+
+pub use args::{Cli, parse, run};
+pub use failure::report;

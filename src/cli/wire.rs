@@ -1,0 +1,188 @@
+//! What goes over the wire between the command line and a server, old or new.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+use crate::model::{Annotations, Config};
+
+/// Where a function is called; the server writes it on every function it shows.
+const INVOKE_ENDPOINT: &str = "fnproject.io/fn/invokeEndpoint";
+/// Where a trigger is called.
+const TRIGGER_ENDPOINT: &str = "fnproject.io/trigger/httpEndpoint";
+
+fn is_empty<T: Default + PartialEq>(value: &T) -> bool {
+    *value == T::default()
+}
+
+#[derive(Debug, Deserialize)]
+pub(super) struct Health {
+    pub(super) launcher: Option<String>,
+}
+
+#[derive(Debug, Deserialize)]
+pub(super) struct ServerVersion {
+    pub(super) version: String,
+}
+
+/// A page of a v2 list.
+#[derive(Debug, Deserialize)]
+pub(super) struct Page<T> {
+    // Fn leaves the member out, or null, where there is nothing.
+    pub(super) items: Option<Vec<T>>,
+    #[serde(default)]
+    pub(super) next_cursor: String,
+}
+
+#[derive(Clone, Debug, Default, Deserialize, Serialize)]
+#[serde(default)]
+pub(super) struct App {
+    #[serde(skip_serializing_if = "is_empty")]
+    pub(super) id: String,
+    pub(super) name: String,
+    #[serde(skip_serializing_if = "is_empty")]
+    pub(super) config: Config,
+    #[serde(skip_serializing_if = "is_empty")]
+    pub(super) annotations: Annotations,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) syslog_url: Option<String>,
+}
+
+/// A function of the v2 API.
+#[derive(Clone, Debug, Default, Deserialize, Serialize, PartialEq)]
+#[serde(default)]
+pub(super) struct Function {
+    #[serde(skip_serializing_if = "is_empty")]
+    pub(super) id: String,
+    pub(super) app_id: String,
+    pub(super) name: String,
+    pub(super) image: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) format: Option<String>,
+    pub(super) memory: u64,
+    pub(super) timeout: u32,
+    pub(super) idle_timeout: u32,
+    pub(super) config: Config,
+    #[serde(skip_serializing_if = "is_empty")]
+    pub(super) annotations: Annotations,
+}
+
+impl Function {
+    pub(super) fn endpoint(&self) -> Option<&str> {
+        self.annotations.get(INVOKE_ENDPOINT)?.as_str()
+    }
+}
+
+#[derive(Clone, Debug, Default, Deserialize, Serialize)]
+#[serde(default)]
+pub(super) struct Trigger {
+    #[serde(skip_serializing_if = "is_empty")]
+    pub(super) id: String,
+    pub(super) app_id: String,
+    pub(super) fn_id: String,
+    pub(super) name: String,
+    pub(super) source: String,
+    #[serde(rename = "type")]
+    pub(super) kind: String,
+    #[serde(skip_serializing_if = "is_empty")]
+    pub(super) annotations: Annotations,
+}
+
+impl Trigger {
+    pub(super) fn endpoint(&self) -> Option<&str> {
+        self.annotations.get(TRIGGER_ENDPOINT)?.as_str()
+    }
+}
+
+/// A route of the v1 API.
+#[derive(Clone, Debug, Default, Deserialize, Serialize)]
+#[serde(default)]
+pub(super) struct Route {
+    pub(super) path: String,
+    pub(super) image: String,
+    pub(super) memory: u64,
+    #[serde(skip_serializing_if = "is_empty")]
+    pub(super) cpus: String,
+    #[serde(rename = "type")]
+    pub(super) kind: String,
+    pub(super) format: String,
+    pub(super) timeout: u32,
+    pub(super) idle_timeout: u32,
+    #[serde(skip_serializing_if = "is_empty")]
+    pub(super) headers: BTreeMap<String, Vec<String>>,
+    #[serde(skip_serializing_if = "is_empty")]
+    pub(super) config: Config,
+    #[serde(skip_serializing_if = "is_empty")]
+    pub(super) annotations: Annotations,
+}
+
+/// The v1 API wraps what it takes and gives.
+#[derive(Debug, Deserialize, Serialize)]
+pub(super) struct RouteBody {
+    pub(super) route: Route,
+}
+
+#[derive(Debug, Serialize)]
+pub(super) struct AppBody {
+    pub(super) app: AppChange,
+}
+
+/// What `app.yaml` changes on an app that exists; names never change.
+#[derive(Debug, Serialize)]
+pub(super) struct AppChange {
+    #[serde(skip_serializing_if = "is_empty")]
+    pub(super) config: Config,
+    #[serde(skip_serializing_if = "is_empty")]
+    pub(super) annotations: Annotations,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) syslog_url: Option<String>,
+}
+
+/// A page of routes.
+#[derive(Debug, Deserialize)]
+pub(super) struct RoutePage {
+    pub(super) routes: Option<Vec<Route>>,
+    #[serde(default)]
+    pub(super) next_cursor: String,
+}
+
+/// An error of either API.
+#[derive(Debug, Deserialize)]
+struct ErrorBody {
+    message: Option<String>,
+    error: Option<ErrorMessage>,
+}
+
+#[derive(Debug, Deserialize)]
+struct ErrorMessage {
+    message: String,
+}
+
+/// The message in the body of an error, whichever API it came from.
+pub(super) fn error_message(body: &[u8]) -> Option<String> {
+    let body: ErrorBody = serde_json::from_slice(body).ok()?;
+    body.message
+        .or_else(|| body.error.map(|error| error.message))
+        .filter(|message| !message.is_empty())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn both_shapes_of_an_error_are_read() {
+        for (body, message) in [
+            (r#"{"message":"App not found"}"#, Some("App not found")),
+            (
+                r#"{"error":{"message":"Route not found"}}"#,
+                Some("Route not found"),
+            ),
+            (r#"{"message":""}"#, None),
+            ("<html>", None),
+            ("", None),
+        ] {
+            assert_eq!(error_message(body.as_bytes()).as_deref(), message, "{body}");
+        }
+    }
+}

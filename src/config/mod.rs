@@ -1,0 +1,25 @@
+//! Everything a person writes down for us: server settings, `func.yaml`, `app.yaml`, CLI contexts.
+//!
+//! Text goes in, validated values of [`crate::model`] come out. The invariants:
+//!
+//! - This is the only room that reads the process environment (clap's own `env` attributes apart).
+//! - Every error is one line that names the setting, its value and what is allowed.
+//! - Nothing here talks to a network or an engine; files are only read.
+//!
+//! Start at [`ServerConfig::from_env`] for the server, [`Manifest::find`] for a function folder and
+//! [`ClientConfig::load`] for the command line.
+
+mod app_file;
+mod client;
+mod env;
+mod manifest;
+mod server;
+
+pub use app_file::AppFile;
+pub use client::{ClientConfig, ClientConfigError};
+pub use env::{Env, SettingError, variable};
+pub use manifest::{
+    Deployment, ExpectedConfig, MAX_MANIFEST_BYTES, Manifest, ManifestError, TriggerSpec, Version,
+    bump_patch, check_name,
+};
+pub use server::{LauncherKind, LogFormat, ServerConfig, StdioPath, log_filter};

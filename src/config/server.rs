@@ -1,0 +1,332 @@
+use std::net::IpAddr;
+use std::path::{Path, PathBuf};
+use std::str::FromStr;
+use std::time::Duration;
+
+use crate::config::env::{Env, SettingError, refused};
+
+const MIB: u64 = 1024 * 1024;
+/// Body bounds when none or 0 is given: large enough for any sensible call, small enough that a
+/// handful of them cannot exhaust a machine.
+const DEFAULT_BODY_BYTES: u64 = 64 * MIB;
+/// Most HTTP clients refuse to send more.
+const DEFAULT_HEADER_BYTES: u64 = 64 * 1024;
+
+/// Which launcher runs the functions.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LauncherKind {
+    /// Docker where an engine answers, else processes.
+    Auto,
+    Docker,
+    Process,
+}
+
+impl FromStr for LauncherKind {
+    type Err = ();
+
+    fn from_str(text: &str) -> Result<Self, ()> {
+        match text {
+            "auto" => Ok(Self::Auto),
+            "docker" => Ok(Self::Docker),
+            "process" => Ok(Self::Process),
+            _ => Err(()),
+        }
+    }
+}
+
+/// How a container's stdin and stdout reach the server.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum StdioPath {
+    /// Link where the engine is on this host, else attach.
+    Auto,
+    Link,
+    Attach,
+}
+
+impl FromStr for StdioPath {
+    type Err = ();
+
+    fn from_str(text: &str) -> Result<Self, ()> {
+        match text {
+            "auto" => Ok(Self::Auto),
+            "link" => Ok(Self::Link),
+            "attach" => Ok(Self::Attach),
+            _ => Err(()),
+        }
+    }
+}
+
+/// How the server writes its own log.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LogFormat {
+    Text,
+    Json,
+}
+
+impl FromStr for LogFormat {
+    type Err = ();
+
+    fn from_str(text: &str) -> Result<Self, ()> {
+        match text {
+            "text" => Ok(Self::Text),
+            "json" => Ok(Self::Json),
+            _ => Err(()),
+        }
+    }
+}
+
+/// All that the server can be told; see [`Self::from_env`] for the variables.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ServerConfig {
+    /// Address to listen on (`FN_HOST`); only this machine unless told otherwise.
+    pub host: IpAddr,
+    /// Port to listen on (`FN_PORT`); 0 takes any free one.
+    pub port: u16,
+    /// Folder of everything the server keeps (`FN_DATA_DIR`); absolute, may not exist yet.
+    pub data_dir: PathBuf,
+    /// Where apps and functions are stored (`FN_DB_URL`), a URL; `<data_dir>/fn.db` by default.
+    pub db_url: String,
+    /// `FN_LAUNCHER`.
+    pub launcher: LauncherKind,
+    /// `FN_DOCKER_STDIO`.
+    pub docker_stdio: StdioPath,
+    /// The engine's address (`DOCKER_HOST`), e.g. `unix:///var/run/docker.sock`.
+    pub docker_host: Option<String>,
+    /// Folder for the per-container socket folders (`FN_IOFS_PATH`); absolute.
+    pub iofs_dir: PathBuf,
+    /// Extra label value on every container (`FN_CONTAINER_LABEL_TAG`).
+    pub container_label_tag: Option<String>,
+    /// Largest request body, in bytes (`FN_MAX_REQUEST_SIZE`).
+    pub max_request_bytes: u64,
+    /// Largest response body, in bytes (`FN_MAX_RESPONSE_SIZE`).
+    pub max_response_bytes: u64,
+    /// Largest request head, in bytes (`FN_MAX_REQUEST_HEADER_SIZE`).
+    pub max_request_header_bytes: u64,
+    /// Largest log kept of one call, in bytes (`FN_MAX_LOG_SIZE_BYTES`).
+    pub max_log_bytes: u64,
+    /// Open client connections at once (`FN_MAX_CONNECTIONS`).
+    pub max_connections: u32,
+    /// Containers of one function at once (`FN_MAX_CONTAINERS`).
+    pub max_containers_per_function: u32,
+    /// Calls of one function that wait for a container (`FN_MAX_WAITERS`).
+    pub max_waiters_per_function: u32,
+    /// Longest pull of an image (`FN_HOT_PULL_TIMEOUT_MSECS`).
+    pub pull_timeout: Duration,
+    /// Longest start of a container, until it can be written to (`FN_HOT_START_TIMEOUT_MSECS`).
+    pub start_timeout: Duration,
+    /// Time that calls in flight get at shutdown (`FN_SHUTDOWN_GRACE_SECS`).
+    pub shutdown_grace: Duration,
+    /// Base of the URLs shown to clients (`FN_PUBLIC_LB_URL`), without a trailing slash; the
+    /// request's own host where it is not set.
+    pub public_url: Option<String>,
+    /// Filter of the server's own log (`FN_LOG_LEVEL`), a level or a tracing directive.
+    pub log_level: String,
+    /// `FN_LOG_FORMAT`.
+    pub log_format: LogFormat,
+}
+
+impl ServerConfig {
+    /// Reads the settings; relative paths count from `cwd`.
+    ///
+    /// Every `FN_` variable may also come as `<NAME>_FILE`, the path of a file with the value.
+    pub fn from_env(env: &Env<'_>, cwd: &Path) -> Result<Self, SettingError> {
+        let data_dir = cwd.join(env.path("FN_DATA_DIR")?.unwrap_or_else(|| "data".into()));
+        let db_url = match env.text("FN_DB_URL")? {
+            Some(url) if url.contains("://") => url,
+            Some(other) => {
+                return Err(refused(
+                    "FN_DB_URL",
+                    &other,
+                    "a URL such as sqlite3:///data/fn.db",
+                ));
+            }
+            None => default_db_url(&data_dir),
+        };
+        Ok(Self {
+            host: env.parse("FN_HOST", IpAddr::from([127, 0, 0, 1]), "an IP address")?,
+            port: env.parse("FN_PORT", 8080, "a port number from 0 to 65535")?,
+            db_url,
+            launcher: env.parse("FN_LAUNCHER", LauncherKind::Auto, "auto, docker or process")?,
+            docker_stdio: env.parse("FN_DOCKER_STDIO", StdioPath::Auto, "auto, link or attach")?,
+            docker_host: env.text("DOCKER_HOST")?,
+            iofs_dir: match env.path("FN_IOFS_PATH")? {
+                Some(dir) => cwd.join(dir),
+                None => data_dir.join("iofs"),
+            },
+            container_label_tag: env.text("FN_CONTAINER_LABEL_TAG")?,
+            max_request_bytes: size(env, "FN_MAX_REQUEST_SIZE", DEFAULT_BODY_BYTES)?,
+            max_response_bytes: size(env, "FN_MAX_RESPONSE_SIZE", DEFAULT_BODY_BYTES)?,
+            max_request_header_bytes: size(
+                env,
+                "FN_MAX_REQUEST_HEADER_SIZE",
+                DEFAULT_HEADER_BYTES,
+            )?,
+            max_log_bytes: size(env, "FN_MAX_LOG_SIZE_BYTES", MIB)?,
+            max_connections: env.number(
+                "FN_MAX_CONNECTIONS",
+                10_000,
+                1..=1_000_000,
+                "connections",
+            )?,
+            max_containers_per_function: env.number(
+                "FN_MAX_CONTAINERS",
+                64,
+                1..=10_000,
+                "containers",
+            )?,
+            max_waiters_per_function: env.number("FN_MAX_WAITERS", 1000, 0..=1_000_000, "calls")?,
+            pull_timeout: millis(env, "FN_HOT_PULL_TIMEOUT_MSECS", 600_000)?,
+            start_timeout: millis(env, "FN_HOT_START_TIMEOUT_MSECS", 30_000)?,
+            shutdown_grace: Duration::from_secs(env.number(
+                "FN_SHUTDOWN_GRACE_SECS",
+                30,
+                0..=3600,
+                "seconds",
+            )?),
+            public_url: public_url(env)?,
+            log_level: log_filter(env.text("FN_LOG_LEVEL")?.as_deref().unwrap_or("info")),
+            log_format: env.parse("FN_LOG_FORMAT", LogFormat::Text, "text or json")?,
+            data_dir,
+        })
+    }
+
+    /// Moves everything that lives in the data folder by default to `dir`.
+    pub fn move_data_to(&mut self, dir: PathBuf) {
+        if self.db_url == default_db_url(&self.data_dir) {
+            self.db_url = default_db_url(&dir);
+        }
+        if self.iofs_dir == self.data_dir.join("iofs") {
+            self.iofs_dir = dir.join("iofs");
+        }
+        self.data_dir = dir;
+    }
+}
+
+/// A log level by the names of Fn's logger, which knows more of them than ours.
+pub fn log_filter(level: &str) -> String {
+    match level.to_ascii_lowercase().as_str() {
+        "warning" => "warn".to_owned(),
+        "fatal" | "panic" => "error".to_owned(),
+        _ => level.to_owned(),
+    }
+}
+
+fn default_db_url(data_dir: &Path) -> String {
+    format!("sqlite3://{}", data_dir.join("fn.db").display())
+}
+
+/// A byte count; 0, Fn's "no limit", means our default, because nothing here is unbounded.
+fn size(env: &Env<'_>, name: &str, default: u64) -> Result<u64, SettingError> {
+    const MAX: u64 = 16 * 1024 * MIB;
+    let bytes = env.number(name, default, 0..=MAX, "bytes")?;
+    Ok(if bytes == 0 { default } else { bytes })
+}
+
+fn millis(env: &Env<'_>, name: &str, default: u64) -> Result<Duration, SettingError> {
+    let day = 24 * 3600 * 1000;
+    env.number(name, default, 1..=day, "milliseconds")
+        .map(Duration::from_millis)
+}
+
+fn public_url(env: &Env<'_>) -> Result<Option<String>, SettingError> {
+    const NAME: &str = "FN_PUBLIC_LB_URL";
+    let Some(url) = env.text(NAME)? else {
+        return Ok(None);
+    };
+    let rest = url
+        .strip_prefix("http://")
+        .or_else(|| url.strip_prefix("https://"));
+    match rest {
+        Some(host) if !host.is_empty() && !host.contains(char::is_whitespace) => {
+            Ok(Some(url.trim_end_matches('/').to_owned()))
+        }
+        _ => Err(refused(NAME, &url, "a URL such as https://fn.example.com")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(pairs: &[(&str, &str)]) -> Result<ServerConfig, SettingError> {
+        let lookup = |name: &str| {
+            pairs
+                .iter()
+                .find(|(key, _)| *key == name)
+                .map(|(_, value)| (*value).to_owned())
+        };
+        ServerConfig::from_env(&Env::new(&lookup), Path::new("/srv"))
+    }
+
+    #[test]
+    fn an_empty_environment_gives_the_documented_defaults() {
+        let config = read(&[]).unwrap();
+        assert_eq!(config.host.to_string(), "127.0.0.1");
+        assert_eq!(config.port, 8080);
+        assert_eq!(config.db_url, "sqlite3:///srv/data/fn.db");
+        assert_eq!(config.iofs_dir, Path::new("/srv/data/iofs"));
+        assert_eq!(config.max_request_bytes, 64 * MIB);
+        assert_eq!(config.start_timeout, Duration::from_secs(30));
+        assert_eq!(config.log_format, LogFormat::Text);
+        assert_eq!(config.log_level, "info");
+        assert_eq!(log_filter("WARNING"), "warn");
+    }
+
+    #[test]
+    fn zero_bytes_means_the_default_bound() {
+        let config = read(&[("FN_MAX_REQUEST_SIZE", "0")]).unwrap();
+        assert_eq!(config.max_request_bytes, 64 * MIB);
+    }
+
+    #[test]
+    fn a_bad_value_is_named_with_what_is_allowed() {
+        for (name, value, error) in [
+            (
+                "FN_PORT",
+                "http",
+                "FN_PORT: http is not allowed, expected a port number from 0 to 65535",
+            ),
+            (
+                "FN_LAUNCHER",
+                "podman",
+                "FN_LAUNCHER: podman is not allowed, expected auto, docker or process",
+            ),
+            (
+                "FN_MAX_CONTAINERS",
+                "0",
+                "FN_MAX_CONTAINERS: 0 is not allowed, expected a whole number of containers from 1 to 10000",
+            ),
+            (
+                "FN_PUBLIC_LB_URL",
+                "fn.example.com",
+                "FN_PUBLIC_LB_URL: fn.example.com is not allowed, expected a URL such as https://fn.example.com",
+            ),
+        ] {
+            assert_eq!(read(&[(name, value)]).unwrap_err().to_string(), error);
+        }
+    }
+
+    #[test]
+    fn a_value_may_come_from_a_file() {
+        let dir = tempfile::tempdir().unwrap();
+        let file = dir.path().join("port");
+        std::fs::write(&file, "9000\n").unwrap();
+        let path = file.to_str().unwrap();
+        assert_eq!(read(&[("FN_PORT_FILE", path)]).unwrap().port, 9000);
+        let both = read(&[("FN_PORT_FILE", path), ("FN_PORT", "1")]).unwrap_err();
+        assert!(matches!(both, SettingError::Both { .. }));
+        let gone = read(&[("FN_PORT_FILE", "/nonexistent")]).unwrap_err();
+        assert_eq!(gone.to_string(), "FN_PORT_FILE: cannot read /nonexistent");
+    }
+
+    #[test]
+    fn another_data_folder_takes_the_database_along_unless_it_was_named() {
+        let mut config = read(&[]).unwrap();
+        config.move_data_to("/var/kiln".into());
+        assert_eq!(config.db_url, "sqlite3:///var/kiln/fn.db");
+        assert_eq!(config.iofs_dir, Path::new("/var/kiln/iofs"));
+        let mut named = read(&[("FN_DB_URL", "sqlite3:///x.db")]).unwrap();
+        named.move_data_to("/var/kiln".into());
+        assert_eq!(named.db_url, "sqlite3:///x.db");
+    }
+}
