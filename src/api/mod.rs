@@ -28,4 +28,4 @@ mod v1;
 mod v2;
 mod validate;
 
-pub use router::{ApiConfig, ApiState, router};
+pub use router::{ApiConfig, ApiState, Health, router};

@@ -11,6 +11,7 @@ pub(super) fn router() -> Router<ApiState> {
     Router::new()
         .route("/", get(hello))
         .route("/version", get(version))
+        .route("/health", get(health))
 }
 
 async fn hello() -> Response {
@@ -19,4 +20,15 @@ async fn hello() -> Response {
 
 async fn version(State(api): State<ApiState>) -> Response {
     reply::json(&json!({"version": api.config.version}))
+}
+
+/// Answers as long as the server does, whatever the database or the engine do.
+async fn health(State(api): State<ApiState>) -> Response {
+    let health = api.config.health;
+    reply::json(&json!({
+        "status": "ok",
+        "version": api.config.version,
+        "launcher": health.launcher,
+        "stdio": health.stdio,
+    }))
 }

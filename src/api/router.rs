@@ -5,10 +5,20 @@ use axum::extract::Request;
 use axum::middleware::{Next, from_fn};
 use axum::response::{IntoResponse, Redirect, Response};
 use http::{Method, StatusCode};
+use serde::Serialize;
 
 use crate::api::error::{ApiError, Shape, shaped};
 use crate::api::{root, v1, v2};
 use crate::store::Registry;
+
+/// What `GET /health` tells.
+#[derive(Clone, Copy, Debug, Serialize)]
+pub struct Health {
+    /// What runs the functions: `docker` or `process`.
+    pub launcher: &'static str,
+    /// How their stdio travels: `link`, `attach` or `pipe`.
+    pub stdio: &'static str,
+}
 
 /// What the control plane needs to know of the server it runs in.
 #[derive(Clone, Debug)]
@@ -20,6 +30,7 @@ pub struct ApiConfig {
     pub version: &'static str,
     /// Largest request body, in bytes.
     pub max_body: usize,
+    pub health: Health,
 }
 
 /// What every handler shares.

@@ -7,6 +7,7 @@ use crate::build::{BuildError, EngineError};
 use crate::cli::client::ClientError;
 use crate::cli::output;
 use crate::config::{ClientConfigError, ManifestError, SettingError};
+use crate::server::ServerError;
 
 /// Something a person got wrong or can put right; the message says what.
 #[derive(Debug, Error)]
@@ -63,6 +64,7 @@ fn code(error: &anyhow::Error) -> u8 {
         || find::<BuildError>(error).is_some()
         || find::<EngineError>(error).is_some()
         || find::<ClientError>(error).is_some()
+        || find::<ServerError>(error).is_some()
         || find::<io::Error>(error).is_some();
     if expected { EXPECTED } else { INTERNAL }
 }

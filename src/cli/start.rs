@@ -47,7 +47,7 @@ pub(super) async fn run(args: &StartArgs) -> anyhow::Result<()> {
     let cwd = std::env::current_dir().context("cannot tell the current folder")?;
     let mut config = ServerConfig::from_env(&Env::new(&variable), &cwd)?;
     args.apply(&mut config, &cwd);
-    serve(config).await
+    Ok(crate::server::run(config).await?)
 }
 
 impl StartArgs {
@@ -68,12 +68,6 @@ impl StartArgs {
             config.move_data_to(cwd.join(dir));
         }
     }
-}
-
-// PLACEHOLDER: the composition root replaces this body with `crate::server::run(config).await`.
-async fn serve(config: ServerConfig) -> anyhow::Result<()> {
-    let place = format!("{}:{}", config.host, config.port);
-    Err(crate::cli::failure::Failure::new(format!("server not linked yet ({place})")).into())
 }
 
 #[cfg(test)]

@@ -92,6 +92,8 @@ pub struct ServerConfig {
     pub docker_stdio: StdioPath,
     /// The engine's address (`DOCKER_HOST`), e.g. `unix:///var/run/docker.sock`.
     pub docker_host: Option<String>,
+    /// Network of the functions' containers (`FN_DOCKER_NETWORKS`); the engine's default if unset.
+    pub docker_network: Option<String>,
     /// Folder for the per-container socket folders (`FN_IOFS_PATH`); absolute.
     pub iofs_dir: PathBuf,
     /// Extra label value on every container (`FN_CONTAINER_LABEL_TAG`).
@@ -149,6 +151,7 @@ impl ServerConfig {
             launcher: env.parse("FN_LAUNCHER", LauncherKind::Auto, "auto, docker or process")?,
             docker_stdio: env.parse("FN_DOCKER_STDIO", StdioPath::Auto, "auto, link or attach")?,
             docker_host: env.text("DOCKER_HOST")?,
+            docker_network: env.text("FN_DOCKER_NETWORKS")?,
             iofs_dir: match env.path("FN_IOFS_PATH")? {
                 Some(dir) => cwd.join(dir),
                 None => data_dir.join("iofs"),

@@ -7,7 +7,7 @@ use http_body_util::BodyExt;
 use serde_json::Value;
 use tower::ServiceExt;
 
-use crate::api::{ApiConfig, ApiState, router};
+use crate::api::{ApiConfig, ApiState, Health, router};
 use crate::store::{Registry, SqliteStore, Store};
 
 /// The largest body that the server under test takes.
@@ -41,6 +41,10 @@ impl Server {
             public_url: public_url.map(str::to_owned),
             version: "1.2.3",
             max_body: MAX_BODY,
+            health: Health {
+                launcher: "process",
+                stdio: "pipe",
+            },
         };
         Self {
             router: router(ApiState::new(Arc::clone(&registry), config)),

@@ -1,0 +1,58 @@
+//! Request bodies, read to the end within bounds.
+
+use std::time::Duration;
+
+use bytes::{Bytes, BytesMut};
+use http_body_util::BodyExt;
+use hyper::body::{Body, Incoming};
+
+use super::respond::Failure;
+
+/// A caller that sends nothing for this long has gone, or never meant to finish.
+const IDLE: Duration = Duration::from_secs(30);
+
+/// Memory taken on the caller's word before any byte has come.
+const TRUSTED: u64 = 64 << 10;
+
+/// Reads `body`; one of more than `limit` bytes is refused as early as it shows.
+pub(super) async fn collect(mut body: Incoming, limit: u64) -> Result<Bytes, Failure> {
+    let declared = body.size_hint().exact();
+    match declared {
+        Some(0) => return Ok(Bytes::new()),
+        Some(length) if length > limit => {
+            return Err(Failure::DeclaredTooLarge { length, limit });
+        }
+        _ => {}
+    }
+    let mut first = None;
+    let mut rest = BytesMut::new();
+    let mut have = 0;
+    while let Some(frame) = next(&mut body).await? {
+        // Trailers are not passed on.
+        let Ok(data) = frame.into_data() else {
+            continue;
+        };
+        have += data.len() as u64;
+        if have > limit {
+            return Err(Failure::TooLarge);
+        }
+        if first.is_none() && declared == Some(have) {
+            return Ok(data);
+        }
+        if first.is_none() {
+            rest.reserve(usize::try_from(declared.unwrap_or(0).min(TRUSTED)).unwrap_or(0));
+            first = Some(());
+        }
+        rest.extend_from_slice(&data);
+    }
+    Ok(rest.freeze())
+}
+
+async fn next(body: &mut Incoming) -> Result<Option<hyper::body::Frame<Bytes>>, Failure> {
+    match tokio::time::timeout(IDLE, body.frame()).await {
+        Ok(None) => Ok(None),
+        Ok(Some(Ok(frame))) => Ok(Some(frame)),
+        Ok(Some(Err(error))) => Err(Failure::Unreadable(error.to_string())),
+        Err(_) => Err(Failure::BodyStalled(IDLE)),
+    }
+}

@@ -1,0 +1,192 @@
+use std::convert::Infallible;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use http::header::{CONTENT_TYPE, HOST, HeaderName, HeaderValue};
+use http::{Method, Request, Response, StatusCode};
+use http_body_util::combinators::UnsyncBoxBody;
+use http_body_util::{Either, Full};
+use hyper::body::Incoming;
+use tower::ServiceExt;
+use tower::util::BoxCloneSyncService;
+
+use super::respond::Failure;
+use super::target::Target;
+use super::{body, headers, sniff};
+use crate::format::{CallRequest, CallResponse};
+use crate::invoke::Invoker;
+use crate::model::{CallId, Callable};
+use crate::store::{Catalog, Miss};
+
+/// The control plane, as far as the gateway cares.
+pub type Control = BoxCloneSyncService<
+    Request<Incoming>,
+    Response<UnsyncBoxBody<Bytes, std::io::Error>>,
+    Infallible,
+>;
+
+pub(super) type Body = Either<Full<Bytes>, UnsyncBoxBody<Bytes, std::io::Error>>;
+
+/// Bounds of the data plane.
+#[derive(Clone, Copy, Debug)]
+pub struct GatewayConfig {
+    /// Most open connections.
+    pub max_connections: usize,
+    /// Largest request head, in bytes.
+    pub max_head_bytes: usize,
+    /// Largest request body, in bytes.
+    pub max_body_bytes: u64,
+}
+
+/// What answers requests.
+#[derive(Debug)]
+pub struct Gateway {
+    pub(super) config: GatewayConfig,
+    catalog: Arc<Catalog>,
+    invoker: Arc<Invoker>,
+    control: Control,
+}
+
+impl Gateway {
+    /// A gateway that finds functions in `catalog`, calls them through `invoker`, and leaves
+    /// everything else to `control`.
+    pub fn new(
+        config: GatewayConfig,
+        catalog: Arc<Catalog>,
+        invoker: Arc<Invoker>,
+        control: Control,
+    ) -> Self {
+        Self {
+            config,
+            catalog,
+            invoker,
+            control,
+        }
+    }
+
+    pub(super) async fn handle(
+        &self,
+        request: Request<Incoming>,
+    ) -> Result<Response<Body>, Infallible> {
+        let target = Target::of(request.uri().path());
+        if target == Target::Control {
+            return Ok(self
+                .control
+                .clone()
+                .oneshot(request)
+                .await?
+                .map(Either::Right));
+        }
+        let id = CallId::generate();
+        let mut response = match self.invoke(&target, request, id).await {
+            Ok(response) => response,
+            Err(failure) => {
+                tracing::debug!(
+                    call_id = %id,
+                    ?target,
+                    blame = failure.blame().as_str(),
+                    ?failure,
+                    "no response"
+                );
+                failure.response(target.is_v1())
+            }
+        };
+        headers::set_call_id(response.headers_mut(), id);
+        Ok(response.map(Either::Left))
+    }
+
+    async fn invoke(
+        &self,
+        target: &Target,
+        request: Request<Incoming>,
+        id: CallId,
+    ) -> Result<Response<Full<Bytes>>, Failure> {
+        let callable = self.find(target, &request)?;
+        let (head, incoming) = request.into_parts();
+        let body = body::collect(incoming, self.config.max_body_bytes).await?;
+        let path = head
+            .uri
+            .path_and_query()
+            .map_or("/", |p| p.as_str())
+            .to_owned();
+        let host = head.headers.get(HOST).and_then(|h| h.to_str().ok());
+        let host = host.or_else(|| head.uri.host()).unwrap_or("localhost");
+        let call = CallRequest {
+            id,
+            url: format!("http://{host}{path}"),
+            target: path,
+            headers: headers::from_caller(head.headers),
+            method: head.method,
+            body,
+        };
+        let response = self
+            .invoker
+            .call(&callable, &call)
+            .await
+            .map_err(Failure::Fault)?;
+        Ok(outgoing(&callable, &call.method, response))
+    }
+
+    fn find(&self, target: &Target, request: &Request<Incoming>) -> Result<Arc<Callable>, Failure> {
+        match target {
+            Target::Route { app, path } => {
+                self.catalog.route(app, path).map_err(|miss| match miss {
+                    Miss::App => Failure::NoApp,
+                    Miss::Target => Failure::NoRoute,
+                })
+            }
+            Target::Trigger { app, source } => {
+                self.catalog
+                    .trigger(app, source)
+                    .map_err(|miss| match miss {
+                        Miss::App => Failure::NoApp,
+                        Miss::Target => Failure::NoTrigger,
+                    })
+            }
+            Target::Invoke { .. } if request.method() != Method::POST => Err(Failure::WrongVerb {
+                verb: request.method().to_string(),
+                path: request.uri().path().to_owned(),
+            }),
+            Target::Invoke { id } => {
+                let found = id.parse().ok().and_then(|id| self.catalog.function(id));
+                found.ok_or(Failure::NoFunction)
+            }
+            Target::Control => Err(Failure::NoFunction),
+        }
+    }
+}
+
+/// The function's response as the caller sees it: the route's headers first, then the function's
+/// own beside them.
+fn outgoing(callable: &Callable, method: &Method, said: CallResponse) -> Response<Full<Bytes>> {
+    let CallResponse {
+        status,
+        headers: mut own,
+        body,
+    } = said;
+    let bodiless = *method == Method::HEAD || status == StatusCode::NOT_MODIFIED;
+    headers::from_function(&mut own, bodiless);
+    if !body.is_empty() && !own.contains_key(CONTENT_TYPE) {
+        own.insert(CONTENT_TYPE, sniff::content_type(&body));
+    }
+    let mut response = Response::new(Full::new(body));
+    *response.status_mut() = status;
+    for (name, values) in &callable.headers {
+        // Checked when the route was stored.
+        let Ok(name) = HeaderName::try_from(name) else {
+            continue;
+        };
+        for value in values.iter().filter_map(|v| HeaderValue::try_from(v).ok()) {
+            response.headers_mut().append(name.clone(), value);
+        }
+    }
+    let mut last = None;
+    for (name, value) in own {
+        // A name comes with the first of its values only.
+        last = name.or(last);
+        if let Some(name) = &last {
+            response.headers_mut().append(name.clone(), value);
+        }
+    }
+    response
+}

@@ -1,0 +1,155 @@
+//! Which headers pass, in both directions.
+
+use http::header::{
+    CONNECTION, CONTENT_LENGTH, EXPECT, HeaderName, PROXY_AUTHENTICATE, PROXY_AUTHORIZATION, TE,
+    TRAILER, TRANSFER_ENCODING, UPGRADE,
+};
+use http::{HeaderMap, HeaderValue};
+
+use crate::model::CallId;
+
+/// The call's id, in the spelling of Fn's first servers and in today's. Clients of either age
+/// insist on theirs.
+const CALL_ID: [HeaderName; 2] = [
+    HeaderName::from_static("fn_call_id"),
+    HeaderName::from_static("fn-call-id"),
+];
+
+/// RFC 9110 section 7.6.1, and what is obsolete but still sent.
+fn is_hop_by_hop(name: &HeaderName) -> bool {
+    const NAMES: [HeaderName; 6] = [
+        CONNECTION,
+        PROXY_AUTHENTICATE,
+        PROXY_AUTHORIZATION,
+        TE,
+        TRAILER,
+        TRANSFER_ENCODING,
+    ];
+    NAMES.contains(name)
+        || *name == UPGRADE
+        || matches!(name.as_str(), "keep-alive" | "proxy-connection")
+}
+
+/// Names that only the platform may set.
+fn is_platforms(name: &HeaderName) -> bool {
+    let name = name.as_str();
+    name.starts_with("fn-") || name.starts_with("fn_")
+}
+
+/// Drops what concerned one connection only: the known names, and those that `Connection` lists.
+fn strip_hop_by_hop(headers: &mut HeaderMap) {
+    let listed: Vec<HeaderName> = headers
+        .get_all(CONNECTION)
+        .iter()
+        .filter_map(|value| value.to_str().ok())
+        .flat_map(|value| value.split(','))
+        .filter_map(|name| name.trim().parse().ok())
+        .collect();
+    remove(headers, |name| is_hop_by_hop(name) || listed.contains(name));
+}
+
+fn remove(headers: &mut HeaderMap, doomed: impl Fn(&HeaderName) -> bool) {
+    let names: Vec<HeaderName> = headers.keys().filter(|n| doomed(n)).cloned().collect();
+    for name in names {
+        headers.remove(name);
+    }
+}
+
+/// What of a caller's headers a function may see. The body is complete by now, so its length is
+/// the platform's to say.
+pub(super) fn from_caller(mut headers: HeaderMap) -> HeaderMap {
+    strip_hop_by_hop(&mut headers);
+    remove(&mut headers, |name| {
+        is_platforms(name) || *name == CONTENT_LENGTH || *name == EXPECT
+    });
+    headers
+}
+
+/// What of a function's headers a caller may see. `keep_length`: for a response without a body
+/// whose length tells about the body there would have been (RFC 9110 section 8.6).
+pub(super) fn from_function(headers: &mut HeaderMap, keep_length: bool) {
+    strip_hop_by_hop(headers);
+    if !keep_length {
+        headers.remove(CONTENT_LENGTH);
+    }
+}
+
+/// Names the call, whatever the function said.
+pub(super) fn set_call_id(headers: &mut HeaderMap, id: CallId) {
+    if let Ok(value) = HeaderValue::try_from(id.to_string()) {
+        for name in CALL_ID {
+            headers.insert(name, value.clone());
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn map(pairs: &[(&'static str, &'static str)]) -> HeaderMap {
+        pairs
+            .iter()
+            .map(|(n, v)| (HeaderName::from_static(n), HeaderValue::from_static(v)))
+            .collect()
+    }
+
+    fn names(headers: &HeaderMap) -> Vec<&str> {
+        let mut names: Vec<_> = headers.keys().map(HeaderName::as_str).collect();
+        names.sort_unstable();
+        names
+    }
+
+    // A6: hop-by-hop and platform names, also by way of Connection.
+    #[test]
+    fn a_function_sees_what_was_meant_for_it() {
+        let headers = from_caller(map(&[
+            ("accept", "*/*"),
+            ("x_foo", "1"),
+            ("x-foo", "2"),
+            ("connection", "close, X-Secret"),
+            ("x-secret", "1"),
+            ("keep-alive", "5"),
+            ("proxy-connection", "x"),
+            ("proxy-authorization", "x"),
+            ("te", "trailers"),
+            ("trailer", "x"),
+            ("transfer-encoding", "chunked"),
+            ("upgrade", "h2c"),
+            ("expect", "100-continue"),
+            ("content-length", "5"),
+            ("fn_call_id", "forged"),
+            ("fn-call-id", "forged"),
+            ("fn-deadline", "forged"),
+            ("fn_anything", "forged"),
+        ]));
+        assert_eq!(names(&headers), ["accept", "x-foo", "x_foo"]);
+    }
+
+    // C12: what a function says about its connection to us is not the caller's.
+    #[test]
+    fn a_caller_sees_what_was_meant_for_it() {
+        let said = map(&[
+            ("connection", "x-drop"),
+            ("x-drop", "1"),
+            ("transfer-encoding", "chunked"),
+            ("content-length", "5"),
+            ("content-type", "text/plain"),
+        ]);
+        let mut headers = said.clone();
+        from_function(&mut headers, false);
+        assert_eq!(names(&headers), ["content-type"]);
+        let mut headers = said;
+        from_function(&mut headers, true);
+        assert_eq!(names(&headers), ["content-length", "content-type"]);
+    }
+
+    #[test]
+    fn several_values_of_one_header_all_pass() {
+        let mut headers = HeaderMap::new();
+        headers.append("set-cookie", HeaderValue::from_static("a=1"));
+        headers.append("set-cookie", HeaderValue::from_static("b=2"));
+        from_function(&mut headers, false);
+        assert_eq!(headers.get_all("set-cookie").iter().count(), 2);
+    }
+}

@@ -1,0 +1,24 @@
+//! The data plane: accepts connections, matches `/r`, `/t` and `/invoke` against the snapshot,
+//! and turns responses and faults into HTTP.
+//!
+//! [`serve`] is the entry point. Everything that is not an invocation goes to the control plane,
+//! which this room knows as a plain service.
+//!
+//! Invariants:
+//! - A request's body is read, within bounds, before a container is taken: a slow caller holds
+//!   no container.
+//! - Heads are re-serialised, never passed on raw; hop-by-hop headers stop here, and callers
+//!   cannot set the platform's own.
+//! - Every reply to an invocation carries the call's id in both spellings.
+//! - This room and `api` alone know HTTP statuses.
+
+mod body;
+mod handle;
+mod headers;
+mod respond;
+mod serve;
+mod sniff;
+mod target;
+
+pub use handle::{Control, Gateway, GatewayConfig};
+pub use serve::{Stop, serve};

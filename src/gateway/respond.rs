@@ -1,0 +1,200 @@
+//! Failures as HTTP: the one table from who is to blame to what the caller sees.
+
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::header::{CONTENT_TYPE, HeaderValue, RETRY_AFTER};
+use http::{Response, StatusCode};
+use http_body_util::Full;
+
+use crate::invoke::{Blame, Fault};
+
+/// Seconds after which a caller who found the server busy may try again; Fn's own figure.
+const RETRY_AFTER_SECS: HeaderValue = HeaderValue::from_static("15");
+
+/// Why an invocation has no response of a function's.
+#[derive(Debug)]
+pub(super) enum Failure {
+    NoApp,
+    NoRoute,
+    NoTrigger,
+    NoFunction,
+    WrongVerb { verb: String, path: String },
+    DeclaredTooLarge { length: u64, limit: u64 },
+    TooLarge,
+    BodyStalled(Duration),
+    Unreadable(String),
+    Fault(Fault),
+}
+
+impl Failure {
+    pub(super) fn status(&self) -> StatusCode {
+        match self {
+            Self::NoApp | Self::NoRoute | Self::NoTrigger | Self::NoFunction => {
+                StatusCode::NOT_FOUND
+            }
+            Self::WrongVerb { .. } => StatusCode::METHOD_NOT_ALLOWED,
+            Self::DeclaredTooLarge { .. } | Self::TooLarge => StatusCode::PAYLOAD_TOO_LARGE,
+            Self::BodyStalled(_) => StatusCode::REQUEST_TIMEOUT,
+            Self::Unreadable(_) => StatusCode::BAD_REQUEST,
+            Self::Fault(fault) => status_of(fault),
+        }
+    }
+
+    fn message(&self) -> String {
+        match self {
+            Self::NoApp => "App not found".to_owned(),
+            Self::NoRoute => "Route not found".to_owned(),
+            Self::NoTrigger => "Trigger not found".to_owned(),
+            Self::NoFunction => "Fn not found".to_owned(),
+            Self::WrongVerb { verb, path } => format!("Method not allowed: {verb} {path}"),
+            Self::DeclaredTooLarge { length, limit } => {
+                format!("Content-Length too large for this server, {length} > max {limit}")
+            }
+            Self::TooLarge => "Request content too large".to_owned(),
+            Self::BodyStalled(limit) => {
+                format!(
+                    "no byte of the request body within {} seconds",
+                    limit.as_secs()
+                )
+            }
+            Self::Unreadable(detail) => format!("the request body cannot be read: {detail}"),
+            Self::Fault(fault) => fault.to_string(),
+        }
+    }
+
+    pub(super) fn blame(&self) -> Blame {
+        match self {
+            Self::Fault(fault) => fault.blame(),
+            _ => Blame::Caller,
+        }
+    }
+
+    /// The reply: `{"error":{"message":..}}` for v1, else `{"message":..}`, and a final newline
+    /// that Fn's own clients compare.
+    pub(super) fn response(&self, v1: bool) -> Response<Full<Bytes>> {
+        let message = serde_json::json!({ "message": self.message() });
+        let body = if v1 {
+            serde_json::json!({ "error": message })
+        } else {
+            message
+        };
+        let mut response = Response::new(Full::new(format!("{body}\n").into()));
+        *response.status_mut() = self.status();
+        let headers = response.headers_mut();
+        let json = HeaderValue::from_static("application/json; charset=utf-8");
+        headers.insert(CONTENT_TYPE, json);
+        if self.status() == StatusCode::SERVICE_UNAVAILABLE
+            || self.status() == StatusCode::TOO_MANY_REQUESTS
+        {
+            headers.insert(RETRY_AFTER, RETRY_AFTER_SECS);
+        }
+        response
+    }
+}
+
+fn status_of(fault: &Fault) -> StatusCode {
+    match fault {
+        Fault::TimedOut => StatusCode::GATEWAY_TIMEOUT,
+        Fault::Exited(_)
+        | Fault::OutOfMemory { .. }
+        | Fault::BadResponse(_)
+        | Fault::ResponseTooLarge
+        | Fault::Image(_)
+        | Fault::Launch(_) => StatusCode::BAD_GATEWAY,
+        Fault::UnsupportedFormat(_) => StatusCode::NOT_IMPLEMENTED,
+        Fault::AsyncUnsupported => StatusCode::BAD_REQUEST,
+        Fault::TooManyWaiting => StatusCode::TOO_MANY_REQUESTS,
+        Fault::EngineDown(_) | Fault::TooBusy | Fault::ShuttingDown => {
+            StatusCode::SERVICE_UNAVAILABLE
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use http_body_util::BodyExt;
+
+    use super::*;
+
+    async fn parts(failure: &Failure, v1: bool) -> (u16, String, bool) {
+        let (head, body) = failure.response(v1).into_parts();
+        let body = body.collect().await.unwrap().to_bytes();
+        let retry = head.headers.contains_key(RETRY_AFTER);
+        (
+            head.status.as_u16(),
+            String::from_utf8(body.to_vec()).unwrap(),
+            retry,
+        )
+    }
+
+    #[tokio::test]
+    async fn the_two_shapes_end_with_a_newline() {
+        let timed_out = Failure::Fault(Fault::TimedOut);
+        assert_eq!(
+            parts(&timed_out, true).await,
+            (
+                504,
+                "{\"error\":{\"message\":\"Timed out\"}}\n".to_owned(),
+                false
+            )
+        );
+        assert_eq!(
+            parts(&timed_out, false).await,
+            (504, "{\"message\":\"Timed out\"}\n".to_owned(), false)
+        );
+    }
+
+    #[tokio::test]
+    async fn statuses_say_who_is_to_blame() {
+        for (failure, status, blame, retry) in [
+            (Failure::NoApp, 404, Blame::Caller, false),
+            (Failure::TooLarge, 413, Blame::Caller, false),
+            (
+                Failure::Fault(Fault::Exited(3)),
+                502,
+                Blame::Function,
+                false,
+            ),
+            (
+                Failure::Fault(Fault::OutOfMemory { limit_mb: 64 }),
+                502,
+                Blame::Function,
+                false,
+            ),
+            (
+                Failure::Fault(Fault::ResponseTooLarge),
+                502,
+                Blame::Function,
+                false,
+            ),
+            (Failure::Fault(Fault::TooBusy), 503, Blame::Overload, true),
+            (
+                Failure::Fault(Fault::TooManyWaiting),
+                429,
+                Blame::Overload,
+                true,
+            ),
+            (
+                Failure::Fault(Fault::ShuttingDown),
+                503,
+                Blame::Shutdown,
+                true,
+            ),
+        ] {
+            assert_eq!(parts(&failure, false).await.0, status, "{failure:?}");
+            assert_eq!(failure.blame(), blame, "{failure:?}");
+            assert_eq!(parts(&failure, false).await.2, retry, "{failure:?}");
+        }
+    }
+
+    #[test]
+    fn running_out_of_memory_names_the_limit() {
+        let message = Failure::Fault(Fault::OutOfMemory { limit_mb: 64 }).message();
+        assert!(
+            message.starts_with("container out of memory, you may want to raise"),
+            "{message}"
+        );
+        assert!(message.ends_with("its limit is 64MB"), "{message}");
+    }
+}

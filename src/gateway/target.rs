@@ -1,0 +1,132 @@
+//! What a request's path means.
+
+use std::borrow::Cow;
+
+use percent_encoding::percent_decode_str;
+
+use crate::model::clean_path;
+
+/// Where a request goes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Target {
+    /// `/r/{app}[/path]`: a v1 route. The path is in its one spelling.
+    Route { app: String, path: String },
+    /// `/t/{app}[/source]`: a trigger. Sources are matched as written, a final slash counts.
+    Trigger { app: String, source: String },
+    /// `/invoke/{id}`: a function.
+    Invoke { id: String },
+    /// Everything else.
+    Control,
+}
+
+impl Target {
+    pub(super) fn of(path: &str) -> Self {
+        if let Some(rest) = path.strip_prefix("/r/") {
+            let (app, path) = split(rest);
+            return match (decode(app), decode(path)) {
+                (Some(app), Some(path)) if !app.is_empty() => Self::Route {
+                    app: app.into_owned(),
+                    path: clean_path(&path),
+                },
+                _ => Self::Control,
+            };
+        }
+        if let Some(rest) = path.strip_prefix("/t/") {
+            let (app, source) = split(rest);
+            return match (decode(app), decode(source)) {
+                (Some(app), Some(source)) if !app.is_empty() => Self::Trigger {
+                    app: app.into_owned(),
+                    source: source.into_owned(),
+                },
+                _ => Self::Control,
+            };
+        }
+        match path.strip_prefix("/invoke/") {
+            Some(id) if !id.is_empty() && !id.contains('/') => Self::Invoke { id: id.to_owned() },
+            _ => Self::Control,
+        }
+    }
+
+    /// Whether errors take the nested shape of the v1 API.
+    pub(super) fn is_v1(&self) -> bool {
+        matches!(self, Self::Route { .. })
+    }
+}
+
+/// The app, and what follows it with its slash.
+fn split(rest: &str) -> (&str, &str) {
+    match rest.find('/') {
+        Some(slash) => rest.split_at(slash),
+        None => (rest, "/"),
+    }
+}
+
+/// Percent-decoded once; `None` for what no name can be.
+fn decode(text: &str) -> Option<Cow<'_, str>> {
+    let text = percent_decode_str(text).decode_utf8().ok()?;
+    (!text.contains('\0')).then_some(text)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn route(app: &str, path: &str) -> Target {
+        Target::Route {
+            app: app.to_owned(),
+            path: path.to_owned(),
+        }
+    }
+
+    fn trigger(app: &str, source: &str) -> Target {
+        Target::Trigger {
+            app: app.to_owned(),
+            source: source.to_owned(),
+        }
+    }
+
+    // A16: paths are decoded and cleaned once, before they are matched.
+    #[test]
+    fn paths_are_matched_in_one_spelling() {
+        for (path, target) in [
+            ("/r/a", route("a", "/")),
+            ("/r/a/", route("a", "/")),
+            ("/r/a/hello", route("a", "/hello")),
+            ("/r/a//x/./y/../hello/", route("a", "/x/hello")),
+            ("/r/a/%2e%2e/hello", route("a", "/hello")),
+            ("/r/my%20app/h%C3%A9", route("my app", "/hé")),
+            ("/r/a/../../v2/apps", route("a", "/v2/apps")),
+            ("/t/a", trigger("a", "/")),
+            ("/t/a/hi", trigger("a", "/hi")),
+            ("/t/a/hi/", trigger("a", "/hi/")),
+            (
+                "/invoke/01X",
+                Target::Invoke {
+                    id: "01X".to_owned(),
+                },
+            ),
+        ] {
+            assert_eq!(Target::of(path), target, "{path}");
+        }
+    }
+
+    #[test]
+    fn everything_else_is_the_control_planes() {
+        for path in [
+            "/",
+            "/r",
+            "/r/",
+            "/r//x",
+            "/t/",
+            "/invoke",
+            "/invoke/",
+            "/invoke/a/b",
+            "/v2/apps",
+        ]
+        .into_iter()
+        .chain(["/r/a/%00", "/r/%ff/x", "/health"])
+        {
+            assert_eq!(Target::of(path), Target::Control, "{path}");
+        }
+    }
+}
