@@ -18,6 +18,11 @@ pub(super) fn keep(binary: &Path, name: &str, data_dir: &Path) -> Result<String,
     let bin_dir = data_dir.join("bin");
     fs::create_dir_all(&bin_dir).map_err(BuildError::io("create", &bin_dir))?;
     let file = bin_dir.join(format!("{name}-{}", hash(&content)));
+    let reference = format!("file://{}", file.display());
+    // The same build again is the same image; touching the file would make it another.
+    if fs::read(&file).is_ok_and(|kept| kept == content) {
+        return Ok(reference);
+    }
     // Renamed into place: a file that is being executed cannot be written, and half a file must
     // not be startable.
     let partial = bin_dir.join(format!(".{name}-{}.partial", std::process::id()));
@@ -25,7 +30,7 @@ pub(super) fn keep(binary: &Path, name: &str, data_dir: &Path) -> Result<String,
     fs::set_permissions(&partial, fs::Permissions::from_mode(0o755))
         .and_then(|()| fs::rename(&partial, &file))
         .map_err(BuildError::io("write", &file))?;
-    Ok(format!("file://{}", file.display()))
+    Ok(reference)
 }
 
 fn hash(content: &[u8]) -> String {

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use bollard::Docker;
 use bollard::errors::Error;
+use tokio::sync::OnceCell;
 
 use crate::launcher::LaunchError;
 
@@ -15,27 +16,46 @@ const ANSWER_TIMEOUT_SECS: u64 = 120;
 
 const DEFAULT_SOCKET: &str = "unix:///var/run/docker.sock";
 
-/// The engine at `host`, or the local one. Not yet contacted.
-pub(super) fn client(host: Option<&str>) -> Result<Docker, LaunchError> {
-    let host = host.unwrap_or(DEFAULT_SOCKET);
-    let Some(path) = host.strip_prefix("unix://") else {
-        return Err(LaunchError::EngineDown(format!(
-            "DOCKER_HOST {host} is not supported, expected unix:///path/to/docker.sock"
-        )));
-    };
-    Docker::connect_with_unix(path, ANSWER_TIMEOUT_SECS, bollard::API_DEFAULT_VERSION)
-        .map_err(|e| LaunchError::EngineDown(format!("{host}: {e}")))
+/// The engine, connected to when it is first there.
+#[derive(Debug)]
+pub(super) struct Engine {
+    host: String,
+    client: OnceCell<Docker>,
 }
 
-/// Agrees on a version of the API with a living engine.
-pub(super) async fn negotiate(docker: Docker) -> Result<Docker, LaunchError> {
-    match tokio::time::timeout(CONNECT_TIMEOUT, docker.negotiate_version()).await {
-        Ok(Ok(docker)) => Ok(docker),
-        Ok(Err(e)) => Err(refused("answer", &e)),
-        Err(_) => Err(LaunchError::EngineDown(format!(
-            "no answer within {} seconds",
-            CONNECT_TIMEOUT.as_secs()
-        ))),
+impl Engine {
+    /// The engine at `host`, or the local one. Not yet contacted.
+    pub(super) fn new(host: Option<String>) -> Self {
+        let host = host.unwrap_or_else(|| DEFAULT_SOCKET.to_owned());
+        Self {
+            host,
+            client: OnceCell::new(),
+        }
+    }
+
+    /// The client, which speaks a version of the API that the engine knows.
+    pub(super) async fn client(&self) -> Result<&Docker, LaunchError> {
+        self.client.get_or_try_init(|| self.connect()).await
+    }
+
+    async fn connect(&self) -> Result<Docker, LaunchError> {
+        let host = &self.host;
+        let Some(path) = host.strip_prefix("unix://") else {
+            return Err(LaunchError::EngineDown(format!(
+                "DOCKER_HOST {host} is not supported, expected unix:///path/to/docker.sock"
+            )));
+        };
+        let client =
+            Docker::connect_with_unix(path, ANSWER_TIMEOUT_SECS, bollard::API_DEFAULT_VERSION)
+                .map_err(|e| LaunchError::EngineDown(e.to_string()))?;
+        match tokio::time::timeout(CONNECT_TIMEOUT, client.negotiate_version()).await {
+            Ok(Ok(client)) => Ok(client),
+            Ok(Err(e)) => Err(refused("answer", &e)),
+            Err(_) => Err(LaunchError::EngineDown(format!(
+                "no answer within {} seconds",
+                CONNECT_TIMEOUT.as_secs()
+            ))),
+        }
     }
 }
 

@@ -3,12 +3,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use bollard::Docker;
 use bollard::query_parameters::{CreateContainerOptionsBuilder, ListContainersOptionsBuilder};
 use futures_util::future::join_all;
 use tokio_util::task::TaskTracker;
 
-use super::engine::{self, refused};
+use super::engine::{Engine, refused};
 use super::link::{LinkDir, Links};
 use super::ward::DockerWard;
 use super::{attach, image, link, settings};
@@ -62,7 +61,7 @@ impl DockerConfig {
 /// Runs functions in containers.
 #[derive(Debug)]
 pub struct DockerLauncher {
-    docker: Docker,
+    engine: Engine,
     config: DockerConfig,
     links: Option<Links>,
     tasks: TaskTracker,
@@ -71,31 +70,29 @@ pub struct DockerLauncher {
 impl DockerLauncher {
     /// Connects to a living engine.
     pub async fn connect(config: DockerConfig) -> Result<Self, LaunchError> {
-        let docker = engine::negotiate(engine::client(config.host.as_deref())?).await?;
-        Self::build(docker, config)
+        let launcher = Self::build(config)?;
+        launcher.engine.client().await?;
+        Ok(launcher)
     }
 
     /// As [`connect`](Self::connect), but accepts an engine that is down for now: every launch
-    /// then says so, until the engine is back.
+    /// then says so, until the engine is there.
     pub async fn connect_later(config: DockerConfig) -> Result<Self, LaunchError> {
-        let docker = engine::client(config.host.as_deref())?;
-        let docker = match engine::negotiate(docker.clone()).await {
-            Ok(negotiated) => negotiated,
-            Err(reason) => {
-                tracing::warn!(%reason, "starting without the container engine");
-                docker
-            }
-        };
-        Self::build(docker, config)
+        let launcher = Self::build(config)?;
+        if let Err(reason) = launcher.engine.client().await {
+            tracing::warn!(%reason, "starting without the container engine");
+        }
+        Ok(launcher)
     }
 
-    fn build(docker: Docker, config: DockerConfig) -> Result<Self, LaunchError> {
+    fn build(config: DockerConfig) -> Result<Self, LaunchError> {
         let links = match config.stdio {
             StdioPath::Link => Some(Links::open(&config.sockets)?),
             StdioPath::Attach => None,
         };
+        let engine = Engine::new(config.host.clone());
         Ok(Self {
-            docker,
+            engine,
             config,
             links,
             tasks: TaskTracker::new(),
@@ -103,6 +100,7 @@ impl DockerLauncher {
     }
 
     async fn start(&self, spec: &LaunchSpec, id: &str) -> Result<Instance, LaunchError> {
+        let docker = self.engine.client().await?;
         let dir = self
             .links
             .as_ref()
@@ -110,7 +108,7 @@ impl DockerLauncher {
             .transpose()?;
         // From here on, whatever happens, the container and the directory are removed.
         let ward = DockerWard::new(
-            self.docker.clone(),
+            docker.clone(),
             self.tasks.clone(),
             id,
             dir.as_ref().map(LinkDir::path),
@@ -120,19 +118,19 @@ impl DockerLauncher {
         });
         let body = settings::create_body(&self.config, spec, entrypoint, binds);
         let name = CreateContainerOptionsBuilder::default().name(id).build();
-        self.docker
+        docker
             .create_container(Some(name), body)
             .await
             .map_err(|e| refused("create the container", &e))?;
         let stderr = Arc::new(Stderr::new(&spec.app, &spec.function, id));
         let (stdin, stdout, control) = match dir {
             Some(dir) => {
-                let pipes = link::start(&self.docker, id, dir, spec).await?;
+                let pipes = link::start(docker, id, dir, spec).await?;
                 let control = supervise(&self.tasks, ward, stderr.clone(), pipes.stderr);
                 (pipes.stdin, pipes.stdout, control)
             }
             None => {
-                let streams = attach::start(&self.docker, id, &self.tasks).await?;
+                let streams = attach::start(docker, id, &self.tasks).await?;
                 let ward = ward.with_streams(streams.ended);
                 let control = supervise(&self.tasks, ward, stderr.clone(), streams.stderr);
                 (streams.stdin, streams.stdout, control)
@@ -151,7 +149,12 @@ impl DockerLauncher {
 #[async_trait]
 impl Launcher for DockerLauncher {
     async fn resolve(&self, reference: &str) -> Result<Image, LaunchError> {
-        image::resolve(&self.docker, reference, self.config.pull_timeout).await
+        image::resolve(
+            self.engine.client().await?,
+            reference,
+            self.config.pull_timeout,
+        )
+        .await
     }
 
     async fn launch(&self, spec: &LaunchSpec) -> Result<Instance, LaunchError> {
@@ -165,19 +168,19 @@ impl Launcher for DockerLauncher {
         if let Some(links) = &self.links {
             links.sweep();
         }
+        let docker = self.engine.client().await?;
         let label = format!("kiln.instance={}", self.config.identity);
         let filters = std::collections::HashMap::from([("label".to_owned(), vec![label])]);
         let options = ListContainersOptionsBuilder::default()
             .all(true)
             .filters(&filters)
             .build();
-        let found = self
-            .docker
+        let found = docker
             .list_containers(Some(options))
             .await
             .map_err(|e| refused("list containers", &e))?;
         let ids: Vec<String> = found.into_iter().filter_map(|c| c.id).collect();
-        join_all(ids.iter().map(|id| super::ward::remove(&self.docker, id))).await;
+        join_all(ids.iter().map(|id| super::ward::remove(docker, id))).await;
         Ok(ids.len())
     }
 

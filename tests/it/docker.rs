@@ -1,0 +1,195 @@
+//! What only an engine can show.
+
+use std::process::Command;
+
+use bollard::Docker;
+use bollard::query_parameters::{BuildImageOptionsBuilder, ListContainersOptionsBuilder};
+use futures_util::TryStreamExt;
+use serde_json::json;
+
+use crate::support::{Backend, Example, Gateway};
+
+pub(crate) async fn containers(identity: &str) -> Vec<String> {
+    let label = format!("kiln.instance={identity}");
+    let filters = std::collections::HashMap::from([("label".to_owned(), vec![label])]);
+    let options = ListContainersOptionsBuilder::default()
+        .all(true)
+        .filters(&filters)
+        .build();
+    let docker = Docker::connect_with_unix_defaults().unwrap();
+    let found = docker.list_containers(Some(options)).await.unwrap();
+    found.into_iter().filter_map(|c| c.id).collect()
+}
+
+/// For the end of a failed test, which has no runtime to await on.
+pub(crate) fn remove_all(identity: &str) {
+    let script = format!(
+        "docker ps -aq --filter label=kiln.instance={identity} | xargs -r docker rm -f >/dev/null"
+    );
+    let _ = Command::new("sh").args(["-c", &script]).status();
+}
+
+/// Builds an image from a Dockerfile and nothing else.
+async fn image(tag: &str, dockerfile: &str) {
+    let mut tar = tar::Builder::new(Vec::new());
+    let mut header = tar::Header::new_gnu();
+    header.set_size(dockerfile.len() as u64);
+    header.set_mode(0o644);
+    tar.append_data(&mut header, "Dockerfile", dockerfile.as_bytes())
+        .unwrap();
+    let options = BuildImageOptionsBuilder::default().t(tag).rm(true).build();
+    let body = bollard::body_full(tar.into_inner().unwrap().into());
+    let docker = Docker::connect_with_unix_defaults().unwrap();
+    docker
+        .build_image(options, None, Some(body))
+        .try_collect::<Vec<_>>()
+        .await
+        .unwrap();
+}
+
+// D5, C18
+#[tokio::test(flavor = "multi_thread")]
+async fn running_out_of_memory_is_named_with_the_limit() {
+    for backend in [Backend::Link, Backend::Attach] {
+        let gateway = Gateway::start(backend).await;
+        gateway
+            .function("m", Example::Misbehave, json!({"memory": 32}))
+            .await;
+        let reply = gateway.post("/t/t/m?mode=alloc&mb=256", "").await;
+        assert_eq!(reply.status, 502, "{}", reply.text());
+        assert!(
+            reply.text().contains("container out of memory"),
+            "{}",
+            reply.text()
+        );
+        assert!(reply.text().contains("32MB"), "{}", reply.text());
+        assert_eq!(
+            gateway.post("/t/t/m", "still here").await.text(),
+            "still here"
+        );
+    }
+}
+
+// D1
+#[tokio::test(flavor = "multi_thread")]
+async fn an_image_that_cannot_run_is_reported_in_the_engines_words() {
+    let nobody = "FROM scratch\nLABEL kiln.test=1\n";
+    image("kiln-test-no-command:1", nobody).await;
+    for backend in [Backend::Link, Backend::Attach] {
+        let gateway = Gateway::start(backend).await;
+        let base = Example::Misbehave.image(&gateway).await;
+        let absent = format!("FROM {base}\nENTRYPOINT [\"/not/there\"]\n");
+        image("kiln-test-absent:1", &absent).await;
+        gateway
+            .function_of("absent", "kiln-test-absent:1", json!({}))
+            .await;
+        gateway
+            .function_of("mute", "kiln-test-no-command:1", json!({}))
+            .await;
+        gateway
+            .function_of("gone", "kiln-test-gone.invalid/x:1", json!({}))
+            .await;
+        for (name, words) in [
+            ("absent", &["/not/there", "o such file or directory"][..]),
+            (
+                "mute",
+                &["kiln-test-no-command:1", "neither ENTRYPOINT nor CMD"],
+            ),
+            (
+                "gone",
+                &["Failed to pull image 'kiln-test-gone.invalid/x:1': "],
+            ),
+        ] {
+            let reply = gateway.post(&format!("/t/t/{name}"), "").await;
+            assert_eq!(reply.status, 502, "{backend:?} {name}: {}", reply.text());
+            for word in words {
+                assert!(
+                    reply.text().contains(word),
+                    "{backend:?} {name}: {}",
+                    reply.text()
+                );
+            }
+            assert!(reply.headers.contains_key("fn-call-id"), "{name}");
+        }
+        gateway.no_containers().await;
+    }
+}
+
+// D11: the engine's address leads nowhere.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_engine_that_is_down_is_a_503_with_the_reason() {
+    let host = [("DOCKER_HOST", "unix:///nowhere/docker.sock")];
+    let gateway = Gateway::start_with(Backend::Link, &host).await;
+    gateway.function_of("f", "any:1", json!({})).await;
+    let reply = gateway.post("/t/t/f", "").await;
+    assert_eq!(reply.status, 503, "{}", reply.text());
+    assert!(
+        reply
+            .text()
+            .contains("the container engine cannot be reached"),
+        "{}",
+        reply.text()
+    );
+    assert!(reply.headers.contains_key("retry-after"));
+    assert_eq!(gateway.get("/health").await.status, 200);
+}
+
+// The least a function can have: an empty image, no network, no capabilities, another user.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_function_runs_with_next_to_nothing_and_can_open_its_stdio() {
+    for backend in [Backend::Link, Backend::Attach] {
+        let none = [("FN_DOCKER_NETWORKS", "none")];
+        let gateway = Gateway::start_with(backend, &none).await;
+        gateway.function("m", Example::Misbehave, json!({})).await;
+        let reply = gateway.post("/t/t/m?mode=writeout", "").await;
+        assert_eq!(reply.status, 200, "{}", reply.text());
+        if backend == Backend::Link {
+            assert!(
+                !reply.text().to_lowercase().contains("error"),
+                "{}",
+                reply.text()
+            );
+            assert!(reply.text().contains("/dev/stdout: ok"), "{}", reply.text());
+            assert!(reply.text().contains("/dev/stderr: ok"), "{}", reply.text());
+        }
+        let ids = containers(&gateway.identity()).await;
+        let docker = Docker::connect_with_unix_defaults().unwrap();
+        let found = docker.inspect_container(&ids[0], None).await.unwrap();
+        let host = found.host_config.unwrap();
+        assert_eq!(host.cap_drop, Some(vec!["ALL".to_owned()]));
+        assert_eq!(
+            host.security_opt,
+            Some(vec!["no-new-privileges".to_owned()])
+        );
+        assert_eq!(host.readonly_rootfs, Some(true));
+        assert_eq!(host.network_mode.as_deref(), Some("none"));
+        assert_eq!(host.pids_limit, Some(50));
+        assert_eq!(found.config.unwrap().user.as_deref(), Some("1000:1000"));
+    }
+}
+
+// E2, and Fn's cli#719: the tag stays, the image behind it changes.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_rebuilt_tag_is_noticed_at_the_next_deploy() {
+    let gateway = Gateway::start(Backend::Link).await;
+    let base = Example::Misbehave.image(&gateway).await;
+    let tag = "kiln-test-rebuilt:1";
+    for build in ["one", "two"] {
+        image(tag, &format!("FROM {base}\nENV BUILD={build}\n")).await;
+        if build == "one" {
+            gateway.function_of("f", tag, json!({})).await;
+        } else {
+            let list = gateway.get("/v2/apps?name=t").await;
+            let app: serde_json::Value = serde_json::from_slice(&list.body).unwrap();
+            let app = app["items"][0]["id"].as_str().unwrap().to_owned();
+            let list = gateway.get(&format!("/v2/fns?app_id={app}&name=f")).await;
+            let found: serde_json::Value = serde_json::from_slice(&list.body).unwrap();
+            let id = found["items"][0]["id"].as_str().unwrap();
+            let url = gateway.url(&format!("/v2/fns/{id}"));
+            let put = gateway.client().put(url).json(&json!({"image": tag}));
+            assert_eq!(gateway.send(put).await.status, 200);
+        }
+        let env = gateway.post("/t/t/f?mode=env", "").await.text();
+        assert!(env.contains(&format!("BUILD={build}")), "{env}");
+    }
+}

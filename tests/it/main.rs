@@ -1,0 +1,16 @@
+//! The program as its users run it: the real binary, real functions, a real engine.
+//!
+//! A scenario is written once and runs on every backend that it applies to; see `backends!`.
+
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+mod bodies;
+mod deploy;
+mod faults;
+mod gateway;
+mod hot;
+mod life;
+mod support;
+
+#[cfg(feature = "docker-tests")]
+mod docker;

@@ -1,0 +1,290 @@
+use std::path::{Path, PathBuf};
+use std::process::{ExitStatus, Output, Stdio};
+use std::sync::{Arc, Once};
+use std::time::Duration;
+
+use parking_lot::Mutex;
+use reqwest::header::HeaderMap;
+use serde_json::{Value, json};
+use tokio::io::{AsyncBufReadExt, BufReader};
+use tokio::process::{Child, Command};
+
+use super::{Backend, Example, PATIENCE, eventually};
+
+const PROGRAM: &str = env!("CARGO_BIN_EXE_fn");
+
+/// A response, read to its end.
+#[derive(Debug)]
+pub(crate) struct Reply {
+    pub(crate) status: u16,
+    pub(crate) headers: HeaderMap,
+    pub(crate) body: Vec<u8>,
+}
+
+impl Reply {
+    pub(crate) fn text(&self) -> String {
+        String::from_utf8_lossy(&self.body).into_owned()
+    }
+}
+
+/// A running server in a folder of its own; dropping it stops it and removes what it made.
+pub(crate) struct Gateway {
+    backend: Backend,
+    child: Child,
+    pid: i32,
+    address: String,
+    dir: Option<tempfile::TempDir>,
+    data: PathBuf,
+    log: Arc<Mutex<Vec<String>>>,
+    client: reqwest::Client,
+}
+
+impl Gateway {
+    pub(crate) async fn start(backend: Backend) -> Self {
+        Self::start_with(backend, &[]).await
+    }
+
+    /// With more settings than the backend's own.
+    pub(crate) async fn start_with(backend: Backend, settings: &[(&str, &str)]) -> Self {
+        let dir = tempfile::tempdir().unwrap();
+        let data = dir.path().join("data");
+        let mut gateway = Self::start_in(backend, &data, settings).await;
+        gateway.dir = Some(dir);
+        gateway
+    }
+
+    /// On a data folder that outlives it.
+    pub(crate) async fn start_in(backend: Backend, data: &Path, settings: &[(&str, &str)]) -> Self {
+        static TLS: Once = Once::new();
+        TLS.call_once(|| {
+            let _ = rustls::crypto::ring::default_provider().install_default();
+        });
+        let mut child = Command::new(PROGRAM)
+            .args(["start", "--port", "0", "--data-dir"])
+            .arg(data)
+            .envs(backend.settings().iter().copied())
+            .envs(settings.iter().copied())
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(Stdio::piped())
+            .kill_on_drop(true)
+            .spawn()
+            .unwrap();
+        let log = Arc::new(Mutex::new(Vec::new()));
+        let mut lines = BufReader::new(child.stderr.take().unwrap()).lines();
+        tokio::spawn({
+            let log = log.clone();
+            async move {
+                while let Ok(Some(line)) = lines.next_line().await {
+                    log.lock().push(line);
+                }
+            }
+        });
+        let mut gateway = Self {
+            backend,
+            pid: child.id().unwrap().try_into().unwrap(),
+            child,
+            address: String::new(),
+            dir: None,
+            data: data.to_owned(),
+            log,
+            client: reqwest::Client::builder()
+                .timeout(PATIENCE)
+                .build()
+                .unwrap(),
+        };
+        gateway.address = gateway.listening().await;
+        gateway
+    }
+
+    async fn listening(&mut self) -> String {
+        let began = tokio::time::Instant::now();
+        loop {
+            for line in self.log.lock().iter() {
+                if let Some((_, rest)) = line.split_once("listens on http://") {
+                    return rest.split_whitespace().next().unwrap().to_owned();
+                }
+            }
+            let exited = self.child.try_wait().unwrap();
+            assert!(
+                exited.is_none(),
+                "exited with {exited:?}: {:?}",
+                self.log.lock()
+            );
+            assert!(began.elapsed() < PATIENCE, "{:?}", self.log.lock());
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    }
+
+    pub(crate) fn backend(&self) -> Backend {
+        self.backend
+    }
+
+    pub(crate) fn address(&self) -> &str {
+        &self.address
+    }
+
+    pub(crate) fn url(&self, path: &str) -> String {
+        format!("http://{}{path}", self.address)
+    }
+
+    pub(crate) fn data(&self) -> &Path {
+        &self.data
+    }
+
+    pub(crate) fn pid(&self) -> i32 {
+        self.pid
+    }
+
+    pub(crate) fn log(&self) -> String {
+        self.log.lock().join("\n")
+    }
+
+    /// Makes the function `name` of the app `t` from an example, with `settings` on top, and a
+    /// trigger `/name` for it.
+    pub(crate) async fn function(&self, name: &str, example: Example, settings: Value) {
+        let image = example.image(self).await;
+        self.function_of(name, &image, settings).await;
+    }
+
+    pub(crate) async fn function_of(&self, name: &str, image: &str, settings: Value) {
+        let app = self.app().await;
+        let mut function = json!({
+            "app_id": app, "name": name, "image": image, "format": "http",
+            "memory": 64, "timeout": 30, "idle_timeout": 30,
+        });
+        for (key, value) in settings.as_object().unwrap() {
+            function[key] = value.clone();
+        }
+        let function = self.post_json("/v2/fns", &function).await;
+        let trigger = json!({
+            "app_id": app, "fn_id": function["id"], "name": name,
+            "type": "http", "source": format!("/{name}"),
+        });
+        self.post_json("/v2/triggers", &trigger).await;
+    }
+
+    async fn app(&self) -> Value {
+        let found = self.get("/v2/apps?name=t").await;
+        let found: Value = serde_json::from_slice(&found.body).unwrap();
+        match found["items"].get(0) {
+            Some(app) => app["id"].clone(),
+            None => self.post_json("/v2/apps", &json!({"name": "t"})).await["id"].clone(),
+        }
+    }
+
+    async fn post_json(&self, path: &str, body: &Value) -> Value {
+        let reply = self
+            .client
+            .post(self.url(path))
+            .json(body)
+            .send()
+            .await
+            .unwrap();
+        let status = reply.status();
+        let text = reply.text().await.unwrap();
+        assert!(status.is_success(), "{path} {body}: {status} {text}");
+        serde_json::from_str(&text).unwrap()
+    }
+
+    pub(crate) fn client(&self) -> &reqwest::Client {
+        &self.client
+    }
+
+    pub(crate) async fn get(&self, path: &str) -> Reply {
+        self.send(self.client.get(self.url(path))).await
+    }
+
+    pub(crate) async fn post(&self, path: &str, body: impl Into<reqwest::Body>) -> Reply {
+        self.send(self.client.post(self.url(path)).body(body)).await
+    }
+
+    pub(crate) async fn send(&self, request: reqwest::RequestBuilder) -> Reply {
+        let reply = request.send().await.unwrap();
+        let (status, headers) = (reply.status().as_u16(), reply.headers().clone());
+        Reply {
+            status,
+            headers,
+            body: reply.bytes().await.unwrap().to_vec(),
+        }
+    }
+
+    /// The containers, or processes, that it runs now.
+    pub(crate) async fn containers(&self) -> Vec<String> {
+        if self.backend.is_docker() {
+            #[cfg(feature = "docker-tests")]
+            return crate::docker::containers(&self.identity()).await;
+        }
+        children(self.pid())
+    }
+
+    pub(crate) fn identity(&self) -> String {
+        std::fs::read_to_string(self.data.join("instance")).unwrap()
+    }
+
+    pub(crate) async fn no_containers(&self) {
+        eventually("the last container's end", async || {
+            self.containers().await.is_empty()
+        })
+        .await;
+    }
+
+    pub(crate) fn signal(&self, signal: rustix::process::Signal) {
+        let pid = rustix::process::Pid::from_raw(self.pid()).unwrap();
+        rustix::process::kill_process(pid, signal).unwrap();
+    }
+
+    pub(crate) async fn exit(&mut self) -> ExitStatus {
+        tokio::time::timeout(PATIENCE, self.child.wait())
+            .await
+            .unwrap()
+            .unwrap()
+    }
+}
+
+impl Drop for Gateway {
+    fn drop(&mut self) {
+        let _ = self.child.start_kill();
+        #[cfg(feature = "docker-tests")]
+        if self.backend.is_docker() {
+            crate::docker::remove_all(&self.identity());
+        }
+        if std::thread::panicking() {
+            eprintln!("the server's log:\n{}", self.log());
+        }
+    }
+}
+
+/// Runs the command line against `gateway`, all builds sharing one target folder.
+pub(crate) async fn run_cli(gateway: &Gateway, args: &[&str]) -> Output {
+    let target = Path::new(env!("CARGO_TARGET_TMPDIR"));
+    Command::new(PROGRAM)
+        .args(args)
+        .env("FN_API_URL", format!("http://{}", gateway.address()))
+        .env("FN_DATA_DIR", target.join("data"))
+        .env("CARGO_TARGET_DIR", target.join("examples"))
+        .stdin(Stdio::null())
+        .output()
+        .await
+        .unwrap()
+}
+
+fn children(parent: i32) -> Vec<String> {
+    let mut found = Vec::new();
+    for entry in std::fs::read_dir("/proc").unwrap().flatten() {
+        let pid = entry.file_name().to_string_lossy().into_owned();
+        let Ok(stat) = std::fs::read_to_string(entry.path().join("stat")) else {
+            continue;
+        };
+        // After the name in parentheses, which may hold anything: the state, then the parent.
+        let Some((_, rest)) = stat.rsplit_once(") ") else {
+            continue;
+        };
+        let mut fields = rest.split(' ');
+        let (state, ppid) = (fields.next(), fields.next());
+        if ppid == Some(parent.to_string().as_str()) && state != Some("Z") {
+            found.push(pid);
+        }
+    }
+    found
+}

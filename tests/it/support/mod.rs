@@ -1,0 +1,83 @@
+//! A gateway under test and what it takes to fill it.
+
+mod gateway;
+mod images;
+
+pub(crate) use gateway::{Gateway, run_cli};
+pub(crate) use images::Example;
+
+/// What runs the functions.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Backend {
+    Process,
+    #[cfg(feature = "docker-tests")]
+    Link,
+    #[cfg(feature = "docker-tests")]
+    Attach,
+}
+
+impl Backend {
+    pub(crate) fn is_docker(self) -> bool {
+        self != Self::Process
+    }
+
+    /// As `/health` names it.
+    pub(crate) fn stdio(self) -> &'static str {
+        match self {
+            Self::Process => "pipe",
+            #[cfg(feature = "docker-tests")]
+            Self::Link => "link",
+            #[cfg(feature = "docker-tests")]
+            Self::Attach => "attach",
+        }
+    }
+
+    fn settings(self) -> &'static [(&'static str, &'static str)] {
+        match self {
+            Self::Process => &[("FN_LAUNCHER", "process")],
+            #[cfg(feature = "docker-tests")]
+            Self::Link => &[("FN_LAUNCHER", "docker"), ("FN_DOCKER_STDIO", "link")],
+            #[cfg(feature = "docker-tests")]
+            Self::Attach => &[("FN_LAUNCHER", "docker"), ("FN_DOCKER_STDIO", "attach")],
+        }
+    }
+}
+
+/// Makes a test of each named scenario on each backend.
+macro_rules! backends {
+    ($($scenario:ident),+ $(,)?) => {
+        mod process {
+            $(#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+            async fn $scenario() {
+                super::$scenario(crate::support::Backend::Process).await;
+            })+
+        }
+        #[cfg(feature = "docker-tests")]
+        mod link {
+            $(#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+            async fn $scenario() {
+                super::$scenario(crate::support::Backend::Link).await;
+            })+
+        }
+        #[cfg(feature = "docker-tests")]
+        mod attach {
+            $(#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+            async fn $scenario() {
+                super::$scenario(crate::support::Backend::Attach).await;
+            })+
+        }
+    };
+}
+pub(crate) use backends;
+
+/// How long anything may take that is waited for; generous, the machine may be busy.
+pub(crate) const PATIENCE: std::time::Duration = std::time::Duration::from_secs(60);
+
+/// Waits until `condition` holds.
+pub(crate) async fn eventually(what: &str, mut condition: impl AsyncFnMut() -> bool) {
+    let began = tokio::time::Instant::now();
+    while !condition().await {
+        assert!(began.elapsed() < PATIENCE, "{what} did not happen");
+        tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+    }
+}
