@@ -9,7 +9,7 @@ use std::path::Path;
 use std::{fmt, fs};
 
 /// Which rooms a room may see, besides itself. `*` stands for all of them.
-const ROOMS: [(&str, &[&str]); 12] = [
+const ROOMS: [(&str, &[&str]); 13] = [
     ("model", &[]),
     ("config", &["model"]),
     ("store", &["model"]),
@@ -19,6 +19,7 @@ const ROOMS: [(&str, &[&str]); 12] = [
     ("invoke", &["format", "pool", "launcher", "model"]),
     ("gateway", &["model", "store", "invoke", "format"]),
     ("api", &["model", "store"]),
+    ("telemetry", &["config"]),
     ("build", &["model", "config"]),
     ("cli", &["model", "config", "build"]),
     ("server", &["*"]),
