@@ -165,7 +165,7 @@ fn code_of(text: &str) -> String {
         let end = match bytes[at] {
             b'/' if bytes[at..].starts_with(b"//") => line_end(bytes, at),
             b'/' if bytes[at..].starts_with(b"/*") => comment_end(bytes, at),
-            b'r' if !(at > 0 && is_word(bytes[at - 1])) || at > 0 && bytes[at - 1] == b'b' => {
+            b'r' if at == 0 || bytes[at - 1] == b'b' || !is_word(bytes[at - 1]) => {
                 raw_string_end(bytes, at)
             }
             b'"' => quoted_end(bytes, at, b'"'),
