@@ -7,16 +7,14 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use http_body_util::BodyExt;
 use thiserror::Error;
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
-use tower::{ServiceExt, util::BoxCloneSyncService};
 
 use crate::api::{self, ApiConfig, ApiState, Health};
 use crate::config::{LauncherKind, ServerConfig, StdioPath};
 use crate::format::ExchangeLimits;
-use crate::gateway::{Gateway, GatewayConfig, Stop, serve};
+use crate::gateway::{self, Control, Gateway, GatewayConfig, Stop, serve};
 use crate::invoke::{InvokeConfig, Invoker};
 use crate::launcher::docker::{self, DockerConfig};
 use crate::launcher::{DockerLauncher, LaunchError, Launcher, ProcessLauncher};
@@ -226,11 +224,7 @@ fn gateway_config(config: &ServerConfig) -> GatewayConfig {
     }
 }
 
-fn control(
-    config: &ServerConfig,
-    registry: Arc<Registry>,
-    launcher: &dyn Launcher,
-) -> crate::gateway::Control {
+fn control(config: &ServerConfig, registry: Arc<Registry>, launcher: &dyn Launcher) -> Control {
     let api = ApiConfig {
         public_url: config.public_url.clone(),
         version: env!("CARGO_PKG_VERSION"),
@@ -241,13 +235,7 @@ fn control(
         },
     };
     let router = api::router(ApiState::new(registry, api));
-    let service = ServiceExt::<http::Request<hyper::body::Incoming>>::map_response(
-        router,
-        |response: http::Response<_>| {
-            response.map(|body| body.map_err(std::io::Error::other).boxed_unsync())
-        },
-    );
-    BoxCloneSyncService::new(service)
+    gateway::control(router)
 }
 
 /// The first signal drains, within the grace; the second, or the end of the grace, kills.

@@ -23,6 +23,17 @@ use crate::error::{Error, Result};
 use crate::response::Response;
 use crate::stdio;
 
+/// A request's head repeats its URL among the platform's headers, so it may be twice as large as
+/// the one that the server accepted from its caller; the server bounds that.
+const LIMITS: Limits = Limits {
+    head_bytes: 16 * Limits::HEAD_BYTES,
+    headers: 2 * Limits::HEADERS,
+    body_bytes: u64::MAX,
+    interim: Limits::INTERIM,
+    trailer_bytes: Limits::TRAILER_BYTES,
+    leading_bytes: Limits::LEADING_BYTES,
+};
+
 /// What one read takes at most: as much as a pipe holds.
 const READ_BYTES: usize = 64 * 1024;
 
@@ -86,7 +97,7 @@ impl<R: Read, W: Write> Conn<R, W> {
         if self.open.is_some() {
             return Err(Error::msg("the last call has no answer yet"));
         }
-        let mut decoder = RequestDecoder::new(Limits::default());
+        let mut decoder = RequestDecoder::new(LIMITS);
         let mut head: Option<RequestHead> = None;
         let mut body = Body::default();
         loop {

@@ -7,7 +7,6 @@ use crate::build::{BuildError, EngineError};
 use crate::cli::client::ClientError;
 use crate::cli::output;
 use crate::config::{ClientConfigError, ManifestError, SettingError};
-use crate::server::ServerError;
 
 /// Something a person got wrong or can put right; the message says what.
 #[derive(Debug, Error)]
@@ -15,6 +14,7 @@ use crate::server::ServerError;
 pub(super) struct Failure {
     message: String,
     hint: Option<String>,
+    source: Option<Box<dyn std::error::Error + Send + Sync>>,
 }
 
 impl Failure {
@@ -22,7 +22,16 @@ impl Failure {
         Self {
             message: message.into(),
             hint: None,
+            source: None,
         }
+    }
+
+    pub(super) fn because(
+        mut self,
+        source: impl std::error::Error + Send + Sync + 'static,
+    ) -> Self {
+        self.source = Some(Box::new(source));
+        self
     }
 
     pub(super) fn hint(mut self, hint: impl Into<String>) -> Self {
@@ -64,7 +73,6 @@ fn code(error: &anyhow::Error) -> u8 {
         || find::<BuildError>(error).is_some()
         || find::<EngineError>(error).is_some()
         || find::<ClientError>(error).is_some()
-        || find::<ServerError>(error).is_some()
         || find::<io::Error>(error).is_some();
     if expected { EXPECTED } else { INTERNAL }
 }

@@ -4,6 +4,7 @@ use std::path::PathBuf;
 use anyhow::Context as _;
 use clap::{Args, ValueEnum};
 
+use crate::cli::failure::Failure;
 use crate::config::{Env, LauncherKind, ServerConfig, log_filter, variable};
 
 /// Flags win over the environment; everything else comes from the environment alone.
@@ -47,7 +48,9 @@ pub(super) async fn run(args: &StartArgs) -> anyhow::Result<()> {
     let cwd = std::env::current_dir().context("cannot tell the current folder")?;
     let mut config = ServerConfig::from_env(&Env::new(&variable), &cwd)?;
     args.apply(&mut config, &cwd);
-    Ok(crate::server::run(config).await?)
+    crate::server::run(config)
+        .await
+        .map_err(|error| Failure::new("the server cannot run").because(error).into())
 }
 
 impl StartArgs {

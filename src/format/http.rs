@@ -42,10 +42,11 @@ pub async fn exchange(
 }
 
 fn wire_limits(limits: &ExchangeLimits) -> Limits {
-    let mut wire = Limits::default();
-    wire.head_bytes = limits.response_head_bytes;
-    wire.body_bytes = limits.response_body_bytes;
-    wire
+    Limits {
+        head_bytes: limits.response_head_bytes,
+        body_bytes: limits.response_body_bytes,
+        ..Limits::default()
+    }
 }
 
 /// The request as the function reads it. The four `Fn_` headers are set last, so that no caller

@@ -5,7 +5,7 @@ use bytes::Bytes;
 use http::header::{CONTENT_TYPE, HOST, HeaderName, HeaderValue};
 use http::{Method, Request, Response, StatusCode};
 use http_body_util::combinators::UnsyncBoxBody;
-use http_body_util::{Either, Full};
+use http_body_util::{BodyExt, Either, Full};
 use hyper::body::Incoming;
 use tower::ServiceExt;
 use tower::util::BoxCloneSyncService;
@@ -26,6 +26,20 @@ pub type Control = BoxCloneSyncService<
 >;
 
 pub(super) type Body = Either<Full<Bytes>, UnsyncBoxBody<Bytes, std::io::Error>>;
+
+/// Takes any service for the control plane.
+pub fn control<S, B>(service: S) -> Control
+where
+    S: tower::Service<Request<Incoming>, Response = Response<B>, Error = Infallible>,
+    S: Clone + Send + Sync + 'static,
+    S::Future: Send,
+    B: http_body::Body<Data = Bytes> + Send + 'static,
+    B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
+{
+    BoxCloneSyncService::new(service.map_response(|response| {
+        response.map(|body| body.map_err(std::io::Error::other).boxed_unsync())
+    }))
+}
 
 /// Bounds of the data plane.
 #[derive(Clone, Copy, Debug)]
@@ -101,6 +115,7 @@ impl Gateway {
         request: Request<Incoming>,
         id: CallId,
     ) -> Result<Response<Full<Bytes>>, Failure> {
+        headers::check_size(&request, self.config.max_head_bytes)?;
         let callable = self.find(target, &request)?;
         let (head, incoming) = request.into_parts();
         let body = body::collect(incoming, self.config.max_body_bytes).await?;

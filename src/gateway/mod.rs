@@ -20,5 +20,5 @@ mod serve;
 mod sniff;
 mod target;
 
-pub use handle::{Control, Gateway, GatewayConfig};
+pub use handle::{Control, Gateway, GatewayConfig, control};
 pub use serve::{Stop, serve};

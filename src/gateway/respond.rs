@@ -20,6 +20,7 @@ pub(super) enum Failure {
     NoTrigger,
     NoFunction,
     WrongVerb { verb: String, path: String },
+    HeadTooLarge { limit: usize },
     DeclaredTooLarge { length: u64, limit: u64 },
     TooLarge,
     BodyStalled(Duration),
@@ -34,6 +35,7 @@ impl Failure {
                 StatusCode::NOT_FOUND
             }
             Self::WrongVerb { .. } => StatusCode::METHOD_NOT_ALLOWED,
+            Self::HeadTooLarge { .. } => StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE,
             Self::DeclaredTooLarge { .. } | Self::TooLarge => StatusCode::PAYLOAD_TOO_LARGE,
             Self::BodyStalled(_) => StatusCode::REQUEST_TIMEOUT,
             Self::Unreadable(_) => StatusCode::BAD_REQUEST,
@@ -48,6 +50,9 @@ impl Failure {
             Self::NoTrigger => "Trigger not found".to_owned(),
             Self::NoFunction => "Fn not found".to_owned(),
             Self::WrongVerb { verb, path } => format!("Method not allowed: {verb} {path}"),
+            Self::HeadTooLarge { limit } => {
+                format!("the request's head is larger than {limit} bytes")
+            }
             Self::DeclaredTooLarge { length, limit } => {
                 format!("Content-Length too large for this server, {length} > max {limit}")
             }

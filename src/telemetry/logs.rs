@@ -1,3 +1,5 @@
+use std::io::IsTerminal as _;
+
 use thiserror::Error;
 use tracing_subscriber::EnvFilter;
 use tracing_subscriber::util::SubscriberInitExt;
@@ -28,7 +30,8 @@ pub fn start(filter: &str, format: LogFormat) -> Result<(), LogsError> {
     }
     let builder = tracing_subscriber::fmt()
         .with_env_filter(directives)
-        .with_writer(std::io::stderr);
+        .with_writer(std::io::stderr)
+        .with_ansi(std::io::stderr().is_terminal());
     let started = match format {
         LogFormat::Text => builder.with_target(false).finish().try_init(),
         LogFormat::Json => builder.json().finish().try_init(),

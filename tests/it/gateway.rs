@@ -105,6 +105,15 @@ async fn too_much_is_refused_before_a_container_starts() {
             .await
             .starts_with("HTTP/1.1 431 ")
     );
+    let head = format!(
+        "GET /t/t/m HTTP/1.1\r\nHost: x\r\nX: {}\r\n\r\n",
+        "x".repeat(8192)
+    );
+    assert!(
+        raw(&gateway, head.as_bytes())
+            .await
+            .starts_with("HTTP/1.1 431 ")
+    );
     let many: String = (0..300).map(|i| format!("X-{i}: 1\r\n")).collect();
     let head = format!("GET /t/t/m HTTP/1.1\r\nHost: x\r\n{many}\r\n");
     assert!(
