@@ -182,10 +182,10 @@ async fn a_caller_that_leaves_frees_the_container(backend: Backend) {
 }
 
 /// A small random generator, so that a failure can be repeated.
-struct Random(u64);
+struct Random(usize);
 
 impl Random {
-    fn below(&mut self, bound: u64) -> u64 {
+    fn below(&mut self, bound: usize) -> usize {
         self.0 ^= self.0 << 13;
         self.0 ^= self.0 >> 7;
         self.0 ^= self.0 << 17;
@@ -214,8 +214,8 @@ async fn no_answer_ever_reaches_another_caller(backend: Backend) {
     gateway
         .function("m", Example::Misbehave, json!({"timeout": 10}))
         .await;
-    const CALLS: u64 = 100_000;
-    const CALLERS: u64 = 16;
+    const CALLS: usize = 100_000;
+    const CALLERS: usize = 16;
     // A new process costs next to nothing, a new container a third of a second.
     let misbehave_in = if backend.is_docker() { 1000 } else { 50 };
     let right = AtomicUsize::new(0);
@@ -225,10 +225,10 @@ async fn no_answer_ever_reaches_another_caller(backend: Backend) {
         async move {
             let mut random = Random(0x9e37_79b9_7f4a_7c15 + caller);
             for call in 0..CALLS / CALLERS {
-                let body = format!("{caller}/{call}/{}", "x".repeat(random.below(300) as usize));
+                let body = format!("{caller}/{call}/{}", "x".repeat(random.below(300)));
                 let path = match random.below(misbehave_in) {
                     0 => {
-                        let which = random.below(MISBEHAVIOURS.len() as u64) as usize;
+                        let which = random.below(MISBEHAVIOURS.len());
                         format!("/t/t/m?mode={}", MISBEHAVIOURS[which])
                     }
                     _ => "/t/t/m".to_owned(),
@@ -247,7 +247,7 @@ async fn no_answer_ever_reaches_another_caller(backend: Backend) {
         }
     });
     join_all(callers).await;
-    let (right, failed) = (right.into_inner() as u64, failed.into_inner() as u64);
+    let (right, failed) = (right.into_inner(), failed.into_inner());
     assert_eq!(right + failed, CALLS / CALLERS * CALLERS);
     assert!(
         failed < CALLS / misbehave_in * 2,

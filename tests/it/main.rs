@@ -3,6 +3,7 @@
 //! A scenario is written once and runs on every backend that it applies to; see `backends!`.
 
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+#![expect(clippy::print_stderr, reason = "a failed test shows the server's log")]
 
 mod bodies;
 mod deploy;

@@ -54,7 +54,8 @@ fn start(command: &[&str], env: &[(&str, &str)]) -> Linked {
     let pipe = || rustix::pipe::pipe_with(rustix::pipe::PipeFlags::CLOEXEC).unwrap();
     let ((in_read, in_write), (out_read, out_write), (err_read, err_write)) =
         (pipe(), pipe(), pipe());
-    send(&stream, [in_read, out_write, err_write]);
+    send(&stream, &[&in_read, &out_write, &err_write]);
+    drop((in_read, out_write, err_write));
     let mut said = Vec::new();
     stream.read_to_end(&mut said).unwrap();
     Linked {
@@ -67,8 +68,8 @@ fn start(command: &[&str], env: &[(&str, &str)]) -> Linked {
     }
 }
 
-fn send(stream: impl AsFd, fds: [OwnedFd; 3]) {
-    let borrowed = fds.each_ref().map(AsFd::as_fd);
+fn send(stream: impl AsFd, fds: &[&OwnedFd; 3]) {
+    let borrowed = fds.map(AsFd::as_fd);
     let mut space = [std::mem::MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(3))];
     let mut control = SendAncillaryBuffer::new(&mut space);
     assert!(control.push(SendAncillaryMessage::ScmRights(&borrowed)));
