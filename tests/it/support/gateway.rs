@@ -218,6 +218,7 @@ impl Gateway {
         children(self.pid())
     }
 
+    #[cfg(feature = "docker-tests")]
     pub(crate) fn identity(&self) -> String {
         std::fs::read_to_string(self.data.join("instance")).unwrap()
     }
