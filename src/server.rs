@@ -30,8 +30,12 @@ const MAX_STARTS: usize = 8;
 const RESPONSE_HEAD_BYTES: usize = 64 << 10;
 /// How long removing the last containers may take at the end.
 const LAST_REMOVALS: Duration = Duration::from_secs(15);
+/// How long changes that were asked for just before the end may take to be stored.
+const LAST_WRITES: Duration = Duration::from_secs(5);
+/// How long removing an earlier run's leftovers may delay the start.
+const SWEEP: Duration = Duration::from_secs(30);
 /// A unix socket's path has to fit; deeper folders get their sockets elsewhere.
-const LONGEST_SOCKETS_DIR: usize = 70;
+const LONGEST_SOCKETS_DIR: usize = 42;
 
 /// Why the server does not run.
 #[derive(Debug, Error)]
@@ -47,6 +51,8 @@ pub enum ServerError {
     DataDirInUse { path: PathBuf },
     #[error("FN_DB_URL {url} is not supported, expected sqlite3:///path/to/file")]
     DbUrl { url: String },
+    #[error("DOCKER_HOST {host} is not supported, expected unix:///path/to/docker.sock")]
+    DockerHost { host: String },
     #[error("cannot open the database")]
     Store(#[from] StoreError),
     #[error("cannot use the container engine")]
@@ -67,19 +73,12 @@ pub enum ServerError {
 /// Runs the server until SIGTERM or SIGINT, then ends in order; a second signal ends it at once.
 pub async fn run(config: ServerConfig) -> Result<(), ServerError> {
     start_logs(&config.log_level, config.log_format)?;
+    raise_descriptor_limit();
     let data = DataDir::open(&config.data_dir)?;
-    let identity = config
-        .container_label_tag
-        .clone()
-        .unwrap_or_else(|| data.identity().to_owned());
     let registry = Arc::new(Registry::open(open_store(&config.db_url).await?).await?);
-    let launcher = choose_launcher(&config, &identity).await?;
+    let launcher = choose_launcher(&config, data.identity()).await?;
     check_exposure(&config, launcher.kind())?;
-    match launcher.sweep().await {
-        Ok(0) => {}
-        Ok(containers) => tracing::info!(containers, "removed what an earlier run had left"),
-        Err(error) => tracing::warn!(%error, "cannot look for what an earlier run left"),
-    }
+    sweep(&*launcher).await;
 
     let address = SocketAddr::new(config.host, config.port);
     let listen = |source| ServerError::Listen { address, source };
@@ -103,8 +102,13 @@ pub async fn run(config: ServerConfig) -> Result<(), ServerError> {
     );
 
     serve(listener, gateway, stop).await;
-    invoker.close();
-    registry.drain().await;
+    invoker.close().await;
+    if tokio::time::timeout(LAST_WRITES, registry.drain())
+        .await
+        .is_err()
+    {
+        tracing::warn!("the database is slow; a change that was not acknowledged may be lost");
+    }
     if tokio::time::timeout(LAST_REMOVALS, launcher.shutdown())
         .await
         .is_err()
@@ -114,6 +118,30 @@ pub async fn run(config: ServerConfig) -> Result<(), ServerError> {
     signals.abort();
     tracing::info!("stopped");
     Ok(())
+}
+
+/// Every container takes three descriptors and every caller one; the usual soft limit of 1024 is
+/// for programs that still use `select`.
+fn raise_descriptor_limit() {
+    use rustix::process::{Resource, getrlimit, setrlimit};
+
+    let mut limit = getrlimit(Resource::Nofile);
+    limit.current = limit.maximum;
+    if let Err(error) = setrlimit(Resource::Nofile, limit) {
+        tracing::warn!(%error, "cannot raise the limit of open files");
+    }
+}
+
+/// Before anything is started, so that nothing of ours is taken for a leftover.
+async fn sweep(launcher: &dyn Launcher) {
+    match tokio::time::timeout(SWEEP, launcher.sweep()).await {
+        Ok(Ok(0)) => {}
+        Ok(Ok(containers)) => {
+            tracing::info!(containers, "removed what an earlier run had left");
+        }
+        Ok(Err(error)) => tracing::warn!(%error, "cannot look for what an earlier run left"),
+        Err(_) => tracing::warn!("the container engine is slow to remove what an earlier run left"),
+    }
 }
 
 async fn open_store(url: &str) -> Result<Arc<dyn Store>, ServerError> {
@@ -139,6 +167,11 @@ async fn choose_launcher(
     config: &ServerConfig,
     identity: &str,
 ) -> Result<Arc<dyn Launcher>, ServerError> {
+    if let Some(host) = &config.docker_host
+        && !host.starts_with("unix://")
+    {
+        return Err(ServerError::DockerHost { host: host.clone() });
+    }
     let docker = docker_config(config, identity);
     match config.launcher {
         LauncherKind::Docker => Ok(Arc::new(DockerLauncher::connect_later(docker).await?)),
@@ -164,23 +197,21 @@ async fn choose_launcher(
 }
 
 fn docker_config(config: &ServerConfig, identity: &str) -> DockerConfig {
-    let local = config
-        .docker_host
-        .as_ref()
-        .is_none_or(|host| host.starts_with("unix://"));
     let stdio = match config.docker_stdio {
         StdioPath::Link => docker::StdioPath::Link,
-        StdioPath::Auto if local && link::program().is_some() => docker::StdioPath::Link,
+        StdioPath::Auto if link::program().is_some() => docker::StdioPath::Link,
         StdioPath::Auto | StdioPath::Attach => docker::StdioPath::Attach,
     };
-    let sockets = if config.iofs_dir.as_os_str().len() > LONGEST_SOCKETS_DIR {
-        std::env::temp_dir().join(format!("kiln-{identity}"))
+    let base = if config.iofs_dir.as_os_str().len() > LONGEST_SOCKETS_DIR {
+        std::env::temp_dir()
     } else {
         config.iofs_dir.clone()
     };
+    let sockets = base.join(format!("kiln-{identity}"));
     DockerConfig {
         host: config.docker_host.clone(),
         stdio,
+        tag: config.container_label_tag.clone(),
         network: config.docker_network.clone(),
         start_timeout: config.start_timeout,
         pull_timeout: config.pull_timeout,

@@ -177,7 +177,7 @@ impl ServerConfig {
                 1..=10_000,
                 "containers",
             )?,
-            max_waiters_per_function: env.number("FN_MAX_WAITERS", 1000, 0..=1_000_000, "calls")?,
+            max_waiters_per_function: env.number("FN_MAX_WAITERS", 1000, 1..=1_000_000, "calls")?,
             pull_timeout: millis(env, "FN_HOT_PULL_TIMEOUT_MSECS", 600_000)?,
             start_timeout: millis(env, "FN_HOT_START_TIMEOUT_MSECS", 30_000)?,
             shutdown_grace: Duration::from_secs(env.number(

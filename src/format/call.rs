@@ -31,7 +31,7 @@ pub struct CallResponse {
 #[derive(Debug)]
 pub struct Answer {
     pub response: CallResponse,
-    /// The request was written to the end.
+    /// The function has read the request to its end.
     pub clean: bool,
 }
 
@@ -51,16 +51,18 @@ pub enum ExchangeError {
     /// The response is longer than allowed.
     #[error("the response is longer than {limit} bytes")]
     TooLarge { limit: u64 },
-    /// stdout ended. `started` says whether any of the response had been read.
+    /// stdout ended. `started` says whether any of the response had been read, `unread` whether
+    /// the function is certain not to have read any of the request.
     #[error("{error}")]
     Ended {
         started: bool,
+        unread: bool,
         error: wire::DecodeError,
     },
     /// The response is to another call.
     #[error("the response is to another call: it carries Fn-Call-Id {found:?}")]
     WrongCall { found: String },
-    /// stdout could not be read.
-    #[error("{0}")]
+    /// stdout could not be read; the way to the container is broken.
+    #[error("the connection to the container was lost: {0}")]
     Io(std::io::Error),
 }

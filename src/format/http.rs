@@ -145,10 +145,16 @@ impl Exchange<'_> {
             Err(error) => Poll::Ready(Err(ExchangeError::Io(error))),
             Ok(()) if read == 0 => Poll::Ready(Err(ExchangeError::Ended {
                 started: self.decoder.started(),
+                unread: self.is_unread(lane),
                 error: self.decoder.eof(&lane.inbox),
             })),
             Ok(()) => Poll::Ready(Ok(())),
         }
+    }
+
+    /// Whether all that was written is still in the pipe.
+    fn is_unread(&self, lane: &Lane) -> bool {
+        self.written == 0 || lane.stdin.unread() == Some(self.written as u64)
     }
 
     fn begin(&mut self, lane: &Lane, head: ResponseHead) {
@@ -171,15 +177,15 @@ impl Exchange<'_> {
             return Err(ExchangeError::Io(std::io::ErrorKind::InvalidData.into()));
         };
         check_echo(lane, request, &mut headers)?;
+        // A body that is left in the pipe would be taken for the next request.
+        let read = self.body.is_empty() || lane.stdin.unread().is_none_or(|bytes| bytes == 0);
+        let clean = self.writing == Writing::Done && read;
         let response = CallResponse {
             status,
             headers,
             body: self.content.freeze(),
         };
-        Ok(Answer {
-            response,
-            clean: self.writing == Writing::Done,
-        })
+        Ok(Answer { response, clean })
     }
 }
 

@@ -24,8 +24,7 @@ pub(super) async fn collect(mut body: Incoming, limit: u64) -> Result<Bytes, Fai
         }
         _ => {}
     }
-    let mut first = None;
-    let mut rest = BytesMut::new();
+    let mut content = BytesMut::new();
     let mut have = 0;
     while let Some(frame) = next(&mut body).await? {
         // Trailers are not passed on.
@@ -36,16 +35,16 @@ pub(super) async fn collect(mut body: Incoming, limit: u64) -> Result<Bytes, Fai
         if have > limit {
             return Err(Failure::TooLarge);
         }
-        if first.is_none() && declared == Some(have) {
-            return Ok(data);
+        if content.is_empty() {
+            // A small body comes in one piece and is passed on as it is.
+            if declared == Some(have) {
+                return Ok(data);
+            }
+            content.reserve(usize::try_from(declared.unwrap_or(0).min(TRUSTED)).unwrap_or(0));
         }
-        if first.is_none() {
-            rest.reserve(usize::try_from(declared.unwrap_or(0).min(TRUSTED)).unwrap_or(0));
-            first = Some(());
-        }
-        rest.extend_from_slice(&data);
+        content.extend_from_slice(&data);
     }
-    Ok(rest.freeze())
+    Ok(content.freeze())
 }
 
 async fn next(body: &mut Incoming) -> Result<Option<hyper::body::Frame<Bytes>>, Failure> {

@@ -3,7 +3,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use http::header::{CONTENT_TYPE, HOST, HeaderName, HeaderValue};
-use http::{Method, Request, Response, StatusCode};
+use http::{HeaderMap, Method, Request, Response, StatusCode};
 use http_body_util::combinators::UnsyncBoxBody;
 use http_body_util::{BodyExt, Either, Full};
 use hyper::body::Incoming;
@@ -181,27 +181,36 @@ fn outgoing(callable: &Callable, method: &Method, said: CallResponse) -> Respons
     } = said;
     let bodiless = *method == Method::HEAD || status == StatusCode::NOT_MODIFIED;
     headers::from_function(&mut own, bodiless);
-    if !body.is_empty() && !own.contains_key(CONTENT_TYPE) {
-        own.insert(CONTENT_TYPE, sniff::content_type(&body));
+    let mut all = route_headers(callable);
+    let mut last = None;
+    for (name, value) in own {
+        // A name comes with the first of its values only.
+        last = name.or(last);
+        if let Some(name) = &last {
+            all.append(name.clone(), value);
+        }
+    }
+    if !body.is_empty() && !all.contains_key(CONTENT_TYPE) {
+        all.insert(CONTENT_TYPE, sniff::content_type(&body));
     }
     let mut response = Response::new(Full::new(body));
     *response.status_mut() = status;
+    *response.headers_mut() = all;
+    response
+}
+
+/// What the route says every response carries, less what would change how it is framed.
+fn route_headers(callable: &Callable) -> HeaderMap {
+    let mut all = HeaderMap::new();
     for (name, values) in &callable.headers {
         // Checked when the route was stored.
         let Ok(name) = HeaderName::try_from(name) else {
             continue;
         };
         for value in values.iter().filter_map(|v| HeaderValue::try_from(v).ok()) {
-            response.headers_mut().append(name.clone(), value);
+            all.append(name.clone(), value);
         }
     }
-    let mut last = None;
-    for (name, value) in own {
-        // A name comes with the first of its values only.
-        last = name.or(last);
-        if let Some(name) = &last {
-            response.headers_mut().append(name.clone(), value);
-        }
-    }
-    response
+    headers::from_function(&mut all, false);
+    all
 }

@@ -104,6 +104,7 @@ fn status_of(fault: &Fault) -> StatusCode {
         Fault::Exited(_)
         | Fault::OutOfMemory { .. }
         | Fault::BadResponse(_)
+        | Fault::Lost(_)
         | Fault::ResponseTooLarge
         | Fault::Image(_)
         | Fault::Launch(_) => StatusCode::BAD_GATEWAY,

@@ -49,6 +49,9 @@ pub enum Fault {
     /// What the function wrote is not a response to this call.
     #[error("invalid http response from function err: {0}")]
     BadResponse(String),
+    /// The way to the container broke; the function may have done nothing wrong.
+    #[error("{0}")]
+    Lost(String),
     #[error("function response too large")]
     ResponseTooLarge,
     /// The image cannot be had, or cannot be run.
@@ -85,7 +88,9 @@ impl Fault {
             | Self::ResponseTooLarge
             | Self::Image(_) => Blame::Function,
             Self::AsyncUnsupported => Blame::Caller,
-            Self::Launch(_) | Self::EngineDown(_) | Self::UnsupportedFormat(_) => Blame::Platform,
+            Self::Lost(_) | Self::Launch(_) | Self::EngineDown(_) | Self::UnsupportedFormat(_) => {
+                Blame::Platform
+            }
             Self::TooBusy | Self::TooManyWaiting => Blame::Overload,
             Self::ShuttingDown => Blame::Shutdown,
         }
@@ -96,6 +101,7 @@ impl From<Arc<LaunchError>> for Fault {
     fn from(error: Arc<LaunchError>) -> Self {
         match &*error {
             LaunchError::Pull { .. }
+            | LaunchError::ImageGone { .. }
             | LaunchError::NoCommand { .. }
             | LaunchError::WrongKind(_)
             | LaunchError::Command { .. } => Self::Image(error),

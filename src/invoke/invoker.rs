@@ -1,16 +1,18 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio_util::task::TaskTracker;
-
 use super::binding::Bindings;
 use super::fault::Fault;
 use crate::format::{
     Answer, CallRequest, CallResponse, ExchangeError, ExchangeLimits, exchange_http,
 };
-use crate::launcher::{Exit, LaunchError, LaunchSpec, Launcher};
+use crate::launcher::{Exit, LaunchError, Launcher};
 use crate::model::{Callable, Format, InvocationType, Timestamp};
-use crate::pool::{Pool, PoolConfig, PoolError, Slot, Starts};
+use crate::pool::{PoolError, Slot, Starts};
+
+/// How long finding out how a container ended may keep its caller waiting; an engine that hangs
+/// must not.
+const AUTOPSY: Duration = Duration::from_secs(4);
 
 /// Bounds for all functions.
 #[derive(Clone, Copy, Debug)]
@@ -29,11 +31,9 @@ pub struct InvokeConfig {
 /// Makes calls.
 #[derive(Debug)]
 pub struct Invoker {
-    launcher: Arc<dyn Launcher>,
     config: InvokeConfig,
     bindings: Bindings,
-    starts: Starts,
-    tasks: TaskTracker,
+    starts: Arc<Starts>,
 }
 
 /// What became of one try at one container.
@@ -47,12 +47,11 @@ enum Attempt {
 impl Invoker {
     /// An invoker with no pools yet.
     pub fn new(launcher: Arc<dyn Launcher>, config: InvokeConfig) -> Self {
+        let starts = Starts::new(launcher, config.max_starts);
         Self {
-            launcher,
             config,
-            bindings: Bindings::default(),
-            starts: Starts::new(config.max_starts),
-            tasks: TaskTracker::new(),
+            bindings: Bindings::new(config, starts.clone()),
+            starts,
         }
     }
 
@@ -62,7 +61,7 @@ impl Invoker {
     /// has begun.
     pub async fn call(
         &self,
-        callable: &Callable,
+        callable: &Arc<Callable>,
         request: &CallRequest,
     ) -> Result<CallResponse, Fault> {
         if callable.format != Format::Http {
@@ -82,57 +81,28 @@ impl Invoker {
         }
     }
 
-    async fn check_out(&self, callable: &Callable) -> Result<Slot, Fault> {
-        let mut rebound = false;
+    async fn check_out(&self, callable: &Arc<Callable>) -> Result<Slot, Fault> {
+        let mut again = !self.starts.is_closing();
         loop {
-            let pool = self.pool(callable).await?;
-            return match pool.check_out().await {
-                Ok(slot) => Ok(slot),
+            let pool = tokio::time::timeout(self.config.max_wait, self.bindings.pool(callable));
+            let pool = pool.await.map_err(|_| Fault::TooBusy)??;
+            match pool.check_out().await {
+                Ok(slot) => return Ok(slot),
                 // Replaced between finding the pool and asking it: the binding has the new one.
-                Err(PoolError::Draining) if !rebound && !self.tasks.is_closed() => {
-                    rebound = true;
-                    continue;
+                Err(PoolError::Draining) if again => {}
+                // Pruned, say. The reference may well lead to it again.
+                Err(PoolError::Launch(error))
+                    if again && matches!(*error, LaunchError::ImageGone { .. }) =>
+                {
+                    self.bindings.forget(callable, &pool);
                 }
-                Err(PoolError::Draining) => Err(Fault::ShuttingDown),
-                Err(PoolError::Launch(error)) => Err(error.into()),
-                Err(PoolError::Full(_)) => Err(Fault::TooManyWaiting),
-                Err(PoolError::Waited(_)) => Err(Fault::TooBusy),
-            };
+                Err(PoolError::Draining) => return Err(Fault::ShuttingDown),
+                Err(PoolError::Launch(error)) => return Err(error.into()),
+                Err(PoolError::Full(_)) => return Err(Fault::TooManyWaiting),
+                Err(PoolError::Waited(_)) => return Err(Fault::TooBusy),
+            }
+            again = false;
         }
-    }
-
-    async fn pool(&self, callable: &Callable) -> Result<Arc<Pool>, Fault> {
-        let spec = || self.spec(callable);
-        let make = |spec| {
-            let config = PoolConfig {
-                max: self.config.max_containers,
-                max_waiting: self.config.max_waiting,
-                max_wait: self.config.max_wait,
-                idle_timeout: callable.idle_timeout,
-            };
-            let tasks = self.tasks.clone();
-            Pool::new(
-                spec,
-                config,
-                self.launcher.clone(),
-                self.starts.clone(),
-                tasks,
-            )
-        };
-        Ok(self.bindings.pool(callable, spec, make).await?)
-    }
-
-    async fn spec(&self, callable: &Callable) -> Result<LaunchSpec, LaunchError> {
-        let image = self.launcher.resolve(&callable.image).await?;
-        Ok(LaunchSpec {
-            image: Arc::new(image),
-            env: callable.env.clone(),
-            memory_mb: callable.memory_mb,
-            cpus: callable.cpus,
-            tmpfs_mb: callable.tmpfs_mb,
-            app: callable.app_name.clone(),
-            function: callable.name.clone(),
-        })
     }
 
     async fn attempt(
@@ -156,7 +126,11 @@ impl Invoker {
                 }
                 Attempt::Answered(response)
             }
-            Ok(Err(ExchangeError::Ended { started: false, .. })) if reused && !retried => {
+            Ok(Err(ExchangeError::Ended {
+                started: false,
+                unread: true,
+                ..
+            })) if reused && !retried => {
                 slot.retire("had died before the call");
                 Attempt::WasDead
             }
@@ -174,30 +148,32 @@ impl Invoker {
         }
     }
 
-    /// Ends every idle container and gives out no more.
-    pub fn close(&self) {
-        self.tasks.close();
+    /// Ends every idle container, calls off every start, and gives out no more.
+    pub async fn close(&self) {
         for pool in self.bindings.pools() {
             pool.close();
         }
+        self.starts.close().await;
     }
 }
 
 /// The cause behind what was seen on stdout.
 async fn diagnose(slot: &mut Slot, callable: &Callable, error: ExchangeError) -> Fault {
     let (started, detail) = match error {
-        ExchangeError::Ended { started, error } => (started, error.to_string()),
+        ExchangeError::Ended { started, error, .. } => (started, error.to_string()),
         ExchangeError::TooLarge { .. } => return Fault::ResponseTooLarge,
+        ExchangeError::Io(_) => return Fault::Lost(error.to_string()),
         other => return Fault::BadResponse(other.to_string()),
     };
-    match slot.autopsy().await {
+    let exit = tokio::time::timeout(AUTOPSY, slot.autopsy()).await;
+    match exit.unwrap_or(Exit::Unknown) {
         Exit::OutOfMemory => Fault::OutOfMemory {
             limit_mb: callable.memory_mb,
         },
         Exit::Code(0) if started => Fault::BadResponse(detail),
         Exit::Code(code) => Fault::Exited(code),
         Exit::Killed => Fault::BadResponse(format!("it closed its stdout, {detail}")),
-        Exit::Unknown => Fault::BadResponse(detail),
+        Exit::Unknown => Fault::Lost(format!("the container is lost: {detail}")),
     }
 }
 

@@ -176,6 +176,10 @@ async fn stderr_lines_are_kept(launcher: &dyn Launcher, image: &str, lines: &[&s
 // B1: a function that never reads.
 async fn a_deaf_function_fills_its_pipe_and_is_killed(launcher: &dyn Launcher, image: &str) {
     let mut instance = launch(launcher, image).await.unwrap();
+    write(&mut instance.stdin, b"unread").await;
+    if let Some(unread) = instance.stdin.unread() {
+        assert_eq!(unread, 6, "what nobody reads stays in the pipe");
+    }
     let body = vec![0; 64 << 20];
     let written = write(&mut instance.stdin, &body);
     assert!(

@@ -83,6 +83,9 @@ pub enum LaunchError {
         status: Option<u16>,
         reason: String,
     },
+    /// The image was here when it was resolved and is gone now.
+    #[error("image '{image}' is no longer on the engine: {reason}")]
+    ImageGone { image: String, reason: String },
     /// The image is here but names nothing to run.
     #[error("image '{image}' has neither ENTRYPOINT nor CMD")]
     NoCommand { image: String },

@@ -80,6 +80,14 @@ impl Stdin {
         }
     }
 
+    /// How many of the bytes written the function has not read yet; `None` where nobody can tell.
+    pub fn unread(&self) -> Option<u64> {
+        match self {
+            Self::Pipe(pipe) => rustix::io::ioctl_fionread(pipe).ok(),
+            Self::Stream(_) => None,
+        }
+    }
+
     /// Makes room for a body of `bytes`. Best effort: a host that refuses is only slower.
     pub fn make_room(&self, bytes: u64) {
         if let Self::Pipe(pipe) = self {
@@ -135,8 +143,11 @@ impl Stdout {
 }
 
 fn enlarge(pipe: &impl AsFd, bytes: u64) {
+    if bytes <= PIPE_DEFAULT as u64 {
+        return;
+    }
     let small = rustix::pipe::fcntl_getpipe_size(pipe).is_ok_and(|size| size < PIPE_LARGE);
-    if bytes > PIPE_DEFAULT as u64 && small {
+    if small {
         // An unprivileged user has a budget for large pipes; without it the default size works.
         let _ = rustix::pipe::fcntl_setpipe_size(pipe, PIPE_LARGE);
     }

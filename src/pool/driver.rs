@@ -7,6 +7,7 @@ use parking_lot::Mutex;
 use thiserror::Error;
 use tokio::sync::{Semaphore, oneshot};
 use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use super::lane::Lane;
@@ -27,14 +28,51 @@ pub struct PoolConfig {
     pub idle_timeout: Duration,
 }
 
-/// Bounds the container starts in flight, across all pools: engines degrade beyond about ten.
-#[derive(Clone, Debug)]
-pub struct Starts(Arc<Semaphore>);
+/// What all pools share: the launcher, and the tasks that start containers with it.
+///
+/// Starts in flight are bounded, because engines degrade beyond about ten.
+#[derive(Debug)]
+pub struct Starts {
+    launcher: Arc<dyn Launcher>,
+    permits: Semaphore,
+    tasks: TaskTracker,
+    closing: CancellationToken,
+}
 
 impl Starts {
-    /// At most `limit` starts at once.
-    pub fn new(limit: usize) -> Self {
-        Self(Arc::new(Semaphore::new(limit)))
+    /// At most `limit` starts of `launcher` at once.
+    pub fn new(launcher: Arc<dyn Launcher>, limit: usize) -> Arc<Self> {
+        Arc::new(Self {
+            launcher,
+            permits: Semaphore::new(limit),
+            tasks: TaskTracker::new(),
+            closing: CancellationToken::new(),
+        })
+    }
+
+    /// The launcher.
+    pub fn launcher(&self) -> &Arc<dyn Launcher> {
+        &self.launcher
+    }
+
+    /// Runs `task` until it ends or [`close`](Self::close) is called, whichever is first.
+    pub fn spawn(&self, task: impl Future<Output = ()> + Send + 'static) {
+        let closing = self.closing.clone();
+        self.tasks.spawn(async move {
+            tokio::select! { () = task => {}, () = closing.cancelled() => {} }
+        });
+    }
+
+    /// Whether [`close`](Self::close) was called.
+    pub fn is_closing(&self) -> bool {
+        self.closing.is_cancelled()
+    }
+
+    /// Calls every start off and waits until the last one has let go of its container.
+    pub async fn close(&self) {
+        self.closing.cancel();
+        self.tasks.close();
+        self.tasks.wait().await;
     }
 }
 
@@ -59,9 +97,7 @@ type Waiter = oneshot::Sender<Result<Slot, PoolError>>;
 pub struct Pool {
     spec: LaunchSpec,
     config: PoolConfig,
-    launcher: Arc<dyn Launcher>,
-    starts: Starts,
-    tasks: TaskTracker,
+    starts: Arc<Starts>,
     pub(super) inner: Mutex<Inner>,
 }
 
@@ -75,14 +111,8 @@ pub(super) struct Inner {
 }
 
 impl Pool {
-    /// A pool of `spec` with no containers; its tasks run on `tasks`.
-    pub fn new(
-        spec: LaunchSpec,
-        config: PoolConfig,
-        launcher: Arc<dyn Launcher>,
-        starts: Starts,
-        tasks: TaskTracker,
-    ) -> Arc<Self> {
+    /// A pool of `spec` with no containers.
+    pub fn new(spec: LaunchSpec, config: PoolConfig, starts: Arc<Starts>) -> Arc<Self> {
         let bounds = Bounds {
             max: config.max,
             max_waiting: config.max_waiting,
@@ -96,12 +126,10 @@ impl Pool {
         let pool = Arc::new(Self {
             spec,
             config,
-            launcher,
             starts,
-            tasks,
             inner: Mutex::new(inner),
         });
-        pool.tasks.spawn(reaper::run(Arc::downgrade(&pool)));
+        pool.starts.spawn(reaper::run(Arc::downgrade(&pool)));
         pool
     }
 
@@ -110,9 +138,11 @@ impl Pool {
         &self.spec
     }
 
-    /// Whether this pool's containers are just what `spec` asks for.
+    /// Whether this pool gives out containers that are just what `spec` asks for.
     pub fn serves(&self, spec: &LaunchSpec, idle_timeout: Duration) -> bool {
-        self.spec == *spec && self.config.idle_timeout == idle_timeout
+        self.spec == *spec
+            && self.config.idle_timeout == idle_timeout
+            && !self.inner.lock().state.is_draining()
     }
 
     /// How many containers do what, and how many calls wait.
@@ -164,14 +194,17 @@ impl Pool {
         let wanted = self.inner.lock().state.starts();
         for _ in 0..wanted {
             let pool = self.clone();
-            self.tasks.spawn(async move { pool.start_one().await });
+            self.starts.spawn(async move { pool.start_one().await });
         }
     }
 
     async fn start_one(self: Arc<Self>) {
         let began = Instant::now();
-        let permit = self.starts.0.acquire().await;
-        let launched = self.launcher.launch(&self.spec).await;
+        let permit = self.starts.permits.acquire().await;
+        if !self.inner.lock().state.still_wanted() {
+            return;
+        }
+        let launched = self.starts.launcher.launch(&self.spec).await;
         drop(permit);
         match launched {
             Ok(instance) => {

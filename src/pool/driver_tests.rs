@@ -65,11 +65,7 @@ fn pool_of(image: &str, config: PoolConfig) -> (Arc<Pool>, Arc<FakeLauncher>) {
         app: "a".to_owned(),
         function: "f".to_owned(),
     };
-    let tasks = TaskTracker::new();
-    (
-        Pool::new(spec, config, fake.clone(), Starts::new(4), tasks),
-        fake,
-    )
+    (Pool::new(spec, config, Starts::new(fake.clone(), 4)), fake)
 }
 
 async fn say(slot: &mut Slot, byte: u8) {
@@ -270,6 +266,21 @@ async fn waiting_is_bounded_in_number_and_in_time() {
             ..Counts::default()
         }
     );
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_drained_pool_starts_containers_for_those_who_already_wait() {
+    let (pool, fake) = pool(1);
+    let mut slot = pool.check_out().await.unwrap();
+    let waiting = pool.check_out();
+    tokio::pin!(waiting);
+    assert!(futures_util::poll!(&mut waiting).is_pending());
+    pool.drain();
+    slot.begin();
+    slot.retire("no use any more");
+    waiting.await.unwrap().give_back();
+    tokio::time::sleep(Duration::from_secs(5)).await;
+    assert_eq!((fake.alive(), fake.started()), (0, 2));
 }
 
 #[tokio::test(start_paused = true)]

@@ -110,9 +110,6 @@ impl<L, W> State<L, W> {
 
     /// How many lanes to start now; they count as starting from here on.
     pub(super) fn starts(&mut self) -> usize {
-        if self.draining {
-            return 0;
-        }
         let wanted = self
             .waiting
             .len()
@@ -121,6 +118,16 @@ impl<L, W> State<L, W> {
         let starts = wanted.min(self.bounds.max.saturating_sub(alive));
         self.starting += starts;
         starts
+    }
+
+    /// Whether a start that was asked for is still wanted; if not, it no longer counts as
+    /// starting. Those who waited for it may have been served or have left.
+    pub(super) fn still_wanted(&mut self) -> bool {
+        let wanted = self.starting <= self.waiting.len();
+        if !wanted {
+            self.starting -= 1;
+        }
+        wanted
     }
 
     /// A lane has started and counts as busy; the driver [`offer`](Self::offer)s it now.
@@ -190,7 +197,11 @@ impl<L, W> State<L, W> {
         }
     }
 
-    /// Gives out no more lanes. Those who already wait are still served.
+    pub(super) fn is_draining(&self) -> bool {
+        self.draining
+    }
+
+    /// Gives out no more lanes. Those who already wait are still served, by new lanes if need be.
     pub(super) fn drain(&mut self) -> Vec<L> {
         self.draining = true;
         self.idle.drain(..).map(|idle| idle.lane).collect()

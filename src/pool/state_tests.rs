@@ -85,6 +85,27 @@ fn a_failed_start_fails_one_waiter() {
 }
 
 #[test]
+fn a_start_that_nobody_wants_any_more_is_called_off() {
+    let mut state = state(10, 10);
+    for waiter in 0..2 {
+        state.arrive(|| waiter);
+    }
+    assert_eq!(state.starts(), 2);
+    assert!(state.still_wanted());
+    state.leave(0);
+    assert!(!state.still_wanted());
+    assert!(state.still_wanted());
+    assert_eq!(
+        state.counts(),
+        Counts {
+            starting: 1,
+            waiting: 1,
+            ..Counts::default()
+        }
+    );
+}
+
+#[test]
 fn a_full_queue_takes_nobody() {
     let mut state = state(1, 2);
     assert!(matches!(state.arrive(|| 0), Arrival::Queued(0)));
@@ -277,7 +298,7 @@ impl World {
             "{counts:?}"
         );
         assert!(counts.idle == 0 || counts.waiting == 0, "{counts:?}");
-        if !self.drained && counts.waiting > 0 {
+        if counts.waiting > 0 {
             let alive = counts.busy + counts.starting;
             let enough = counts.starting >= counts.waiting || alive == self.max;
             assert!(enough, "someone waits and nothing starts: {counts:?}");

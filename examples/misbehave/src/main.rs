@@ -38,8 +38,19 @@ fn main() -> io::Result<()> {
         if early {
             request.read_body(&mut input)?;
         }
+        if request.has("leave") {
+            leave(request.number("ms").unwrap_or(0));
+        }
     }
     Ok(())
+}
+
+/// Reads no more requests, but takes its time to end.
+fn leave(millis: u64) -> ! {
+    // SAFETY: fd 0 is not used again: this function does not return.
+    drop(unsafe { File::from_raw_fd(0) });
+    pause(millis);
+    std::process::exit(2)
 }
 
 /// What goes wrong before the first request: `MISBEHAVE_START=exit:N|sleep:MS|garbage`.

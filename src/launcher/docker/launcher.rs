@@ -7,7 +7,7 @@ use bollard::query_parameters::{CreateContainerOptionsBuilder, ListContainersOpt
 use futures_util::future::join_all;
 use tokio_util::task::TaskTracker;
 
-use super::engine::{Engine, refused};
+use super::engine::{Engine, is_missing, refused};
 use super::link::{LinkDir, Links};
 use super::ward::DockerWard;
 use super::{attach, image, link, settings};
@@ -31,6 +31,8 @@ pub struct DockerConfig {
     pub stdio: StdioPath,
     /// The owner of the containers: the value of their `kiln.instance` label.
     pub identity: String,
+    /// The value of their `kiln.tag` label, for people to find them by.
+    pub tag: Option<String>,
     /// Per-container socket directories are made below this one; it must be short.
     pub sockets: PathBuf,
     /// As docker's `--user`; `None` for the image's own.
@@ -49,6 +51,7 @@ impl DockerConfig {
             host: None,
             stdio: StdioPath::Link,
             identity: identity.into(),
+            tag: None,
             sockets: sockets.into(),
             user: Some("1000:1000".to_owned()),
             network: None,
@@ -107,7 +110,7 @@ impl DockerLauncher {
             .map(|links| links.make(id))
             .transpose()?;
         // From here on, whatever happens, the container and the directory are removed.
-        let ward = DockerWard::new(
+        let mut ward = DockerWard::new(
             docker.clone(),
             self.tasks.clone(),
             id,
@@ -118,10 +121,18 @@ impl DockerLauncher {
         });
         let body = settings::create_body(&self.config, spec, entrypoint, binds);
         let name = CreateContainerOptionsBuilder::default().name(id).build();
-        docker
-            .create_container(Some(name), body)
-            .await
-            .map_err(|e| refused("create the container", &e))?;
+        match docker.create_container(Some(name), body).await {
+            Ok(_) => ward.created(),
+            Err(e) if is_missing(&e) => {
+                ward.refused();
+                let image = spec.image.reference.clone();
+                return Err(LaunchError::ImageGone {
+                    image,
+                    reason: e.to_string(),
+                });
+            }
+            Err(e) => return Err(refused("create the container", &e)),
+        }
         let stderr = Arc::new(Stderr::new(&spec.app, &spec.function, id));
         let (stdin, stdout, control) = match dir {
             Some(dir) => {
@@ -180,7 +191,7 @@ impl Launcher for DockerLauncher {
             .await
             .map_err(|e| refused("list containers", &e))?;
         let ids: Vec<String> = found.into_iter().filter_map(|c| c.id).collect();
-        join_all(ids.iter().map(|id| super::ward::remove(docker, id))).await;
+        join_all(ids.iter().map(|id| super::ward::remove(docker, id, true))).await;
         Ok(ids.len())
     }
 

@@ -3,17 +3,17 @@
 use std::fs;
 use std::io::{self, IoSlice};
 use std::os::fd::{AsFd, OwnedFd};
-use std::os::unix::fs::{DirBuilderExt, PermissionsExt};
+use std::os::unix::fs::{DirBuilderExt, MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
 use bollard::Docker;
-use bollard::query_parameters::{StartContainerOptions, WaitContainerOptions};
-use futures_util::StreamExt;
+use bollard::query_parameters::StartContainerOptions;
 use rustix::net::{SendAncillaryBuffer, SendAncillaryMessage, SendFlags};
 use tokio::io::AsyncReadExt;
 use tokio::net::{UnixListener, UnixStream};
 
 use super::engine::refused;
+use super::ward;
 use crate::launcher::stdio::Pipes;
 use crate::launcher::{LaunchError, LaunchSpec};
 
@@ -49,13 +49,7 @@ impl Links {
                 source: io::Error::other(base.display().to_string()),
             });
         }
-        // Others on this host must not reach a socket before its container does.
-        fs::DirBuilder::new()
-            .recursive(true)
-            .mode(0o700)
-            .create(base)
-            .and_then(|()| fs::set_permissions(base, fs::Permissions::from_mode(0o700)))
-            .map_err(host("make the socket directory"))?;
+        own_directory(base).map_err(host("make the socket directory"))?;
         let path = base.join("link");
         let fresh = base.join("link.new");
         fs::write(&fresh, program)
@@ -90,13 +84,45 @@ impl Links {
     fn try_make(&self, id: &str) -> io::Result<LinkDir> {
         let path = self.base.join(id);
         fs::create_dir(&path)?;
+        let made = self.fill(&path);
+        if made.is_err() {
+            let _ = fs::remove_dir_all(&path);
+        }
+        Ok(LinkDir {
+            listener: made?,
+            path,
+        })
+    }
+
+    fn fill(&self, path: &Path) -> io::Result<UnixListener> {
         // The function may run as any user.
-        fs::set_permissions(&path, fs::Permissions::from_mode(0o755))?;
+        fs::set_permissions(path, fs::Permissions::from_mode(0o755))?;
         fs::hard_link(self.base.join("link"), path.join("link"))?;
         let listener = UnixListener::bind(path.join("sock"))?;
         fs::set_permissions(path.join("sock"), fs::Permissions::from_mode(0o666))?;
-        Ok(LinkDir { path, listener })
+        Ok(listener)
     }
+}
+
+/// Makes `path` a directory that is ours alone: others on this host must not reach a socket
+/// before its container does, and everything below is removed at every start.
+fn own_directory(path: &Path) -> io::Result<()> {
+    if let Some(parent) = path.parent() {
+        fs::create_dir_all(parent)?;
+    }
+    match fs::DirBuilder::new().mode(0o700).create(path) {
+        Ok(()) => return Ok(()),
+        Err(e) if e.kind() == io::ErrorKind::AlreadyExists => {}
+        Err(e) => return Err(e),
+    }
+    let found = fs::symlink_metadata(path)?;
+    if !found.is_dir() || found.uid() != rustix::process::geteuid().as_raw() {
+        return Err(io::Error::other(format!(
+            "{} is not a directory of ours",
+            path.display()
+        )));
+    }
+    fs::set_permissions(path, fs::Permissions::from_mode(0o700))
 }
 
 /// One container's directory: the program, and the socket on which it asks for its pipes.
@@ -130,7 +156,7 @@ pub(super) async fn start(
         .map_err(|e| refused("start the container", &e))?;
     let stream = tokio::select! {
         accepted = dir.listener.accept() => accepted.map_err(handing_over)?.0,
-        reason = ended(docker, id) => return Err(LaunchError::Ended(reason)),
+        exit = ward::wait(docker, id) => return Err(LaunchError::Ended(exit.to_string())),
     };
     let mut pipes = Pipes::new().map_err(handing_over)?;
     // Ours to close once sent: else the function's end of file would never come.
@@ -151,15 +177,6 @@ fn handing_over(source: io::Error) -> LaunchError {
     LaunchError::Host {
         doing: "hand over the pipes",
         source,
-    }
-}
-
-async fn ended(docker: &Docker, id: &str) -> String {
-    let mut waiting = docker.wait_container(id, None::<WaitContainerOptions>);
-    match waiting.next().await {
-        Some(Ok(response)) => format!("exit code {}", response.status_code),
-        Some(Err(e)) => e.to_string(),
-        None => "the engine does not say how".to_owned(),
     }
 }
 

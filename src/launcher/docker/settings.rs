@@ -50,7 +50,7 @@ pub(super) fn create_body(
 }
 
 fn labels(config: &DockerConfig, spec: &LaunchSpec) -> HashMap<String, String> {
-    [
+    let mut labels: HashMap<_, _> = [
         ("kiln.instance", &config.identity),
         ("kiln.app", &spec.app),
         ("kiln.function", &spec.function),
@@ -58,7 +58,11 @@ fn labels(config: &DockerConfig, spec: &LaunchSpec) -> HashMap<String, String> {
     ]
     .into_iter()
     .map(|(k, v)| (k.to_owned(), v.clone()))
-    .collect()
+    .collect();
+    if let Some(tag) = &config.tag {
+        labels.insert("kiln.tag".to_owned(), tag.clone());
+    }
+    labels
 }
 
 fn host_config(config: &DockerConfig, spec: &LaunchSpec, binds: Vec<String>) -> HostConfig {

@@ -19,6 +19,15 @@ use crate::launcher::supervise::Ward;
 /// that is removed when the gateway starts again.
 const REMOVAL_TRIES: u32 = 6;
 
+/// What is known of a container.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Existence {
+    /// The engine was asked to create it and has not answered.
+    Unknown,
+    Created,
+    Removed,
+}
+
 /// A container that is removed when this is dropped.
 pub(super) struct DockerWard {
     docker: Docker,
@@ -26,7 +35,7 @@ pub(super) struct DockerWard {
     id: String,
     dir: Option<PathBuf>,
     streams: Option<CancellationToken>,
-    removed: bool,
+    existence: Existence,
 }
 
 impl DockerWard {
@@ -38,8 +47,19 @@ impl DockerWard {
             id: id.to_owned(),
             dir,
             streams: None,
-            removed: false,
+            existence: Existence::Unknown,
         }
+    }
+
+    /// The engine has created the container.
+    pub(super) fn created(&mut self) {
+        self.existence = Existence::Created;
+    }
+
+    /// The engine has refused to create the container.
+    pub(super) fn refused(mut self) {
+        self.existence = Existence::Removed;
+        remove_dir(self.dir.as_deref());
     }
 
     /// Attached streams do not always end with their container, so the container's end ends
@@ -48,30 +68,11 @@ impl DockerWard {
         self.streams = Some(ended);
         self
     }
-
-    async fn wait(docker: &Docker, id: &str) -> Exit {
-        let mut waiting = docker.wait_container(id, None::<WaitContainerOptions>);
-        let code = match waiting.next().await {
-            Some(Ok(response)) => response.status_code,
-            // Not an error: this is how the client reports an exit code other than zero.
-            Some(Err(bollard::errors::Error::DockerContainerWaitError { code, .. })) => code,
-            Some(Err(_)) | None => return Exit::Unknown,
-        };
-        let state = docker
-            .inspect_container(id, None)
-            .await
-            .ok()
-            .and_then(|c| c.state);
-        if state.is_some_and(|s| s.oom_killed == Some(true)) {
-            return Exit::OutOfMemory;
-        }
-        Exit::Code(code)
-    }
 }
 
 impl Ward for DockerWard {
     async fn ended(&mut self) -> Exit {
-        let exit = Self::wait(&self.docker, &self.id).await;
+        let exit = wait(&self.docker, &self.id).await;
         if let Some(streams) = &self.streams {
             streams.cancel();
         }
@@ -94,34 +95,40 @@ impl Ward for DockerWard {
     }
 
     async fn remove(mut self) {
-        self.removed = true;
+        let existence = std::mem::replace(&mut self.existence, Existence::Removed);
         if let Some(streams) = &self.streams {
             streams.cancel();
         }
-        clean_up(&self.docker, &self.id, self.dir.as_deref()).await;
+        clean_up(&self.docker, &self.id, existence, self.dir.as_deref()).await;
     }
 }
 
 impl Drop for DockerWard {
     fn drop(&mut self) {
-        if self.removed {
+        let existence = self.existence;
+        if existence == Existence::Removed {
             return;
         }
         let (docker, id, dir) = (self.docker.clone(), self.id.clone(), self.dir.take());
         self.tasks
-            .spawn(async move { clean_up(&docker, &id, dir.as_deref()).await });
+            .spawn(async move { clean_up(&docker, &id, existence, dir.as_deref()).await });
     }
 }
 
-async fn clean_up(docker: &Docker, id: &str, dir: Option<&Path>) {
-    remove(docker, id).await;
+async fn clean_up(docker: &Docker, id: &str, existence: Existence, dir: Option<&Path>) {
+    remove(docker, id, existence == Existence::Created).await;
+    remove_dir(dir);
+}
+
+fn remove_dir(dir: Option<&Path>) {
     if let Some(dir) = dir {
         let _ = std::fs::remove_dir_all(dir);
     }
 }
 
-/// Removes a container by force, and its anonymous volumes.
-pub(super) async fn remove(docker: &Docker, id: &str) {
+/// Removes a container by force, and its anonymous volumes. One that may still be in the making
+/// is asked for again: an engine goes on creating what nobody waits for any more.
+pub(super) async fn remove(docker: &Docker, id: &str, exists: bool) {
     let mut pause = Duration::from_millis(100);
     for _ in 0..REMOVAL_TRIES {
         let options = RemoveContainerOptionsBuilder::default()
@@ -130,14 +137,36 @@ pub(super) async fn remove(docker: &Docker, id: &str) {
             .build();
         match docker.remove_container(id, Some(options)).await {
             Ok(()) => return,
-            Err(e) if is_missing(&e) => return,
+            Err(e) if is_missing(&e) && exists => return,
             Err(e) => tracing::debug!(container = id, error = %e, "removing"),
         }
         tokio::time::sleep(pause).await;
         pause *= 2;
     }
-    tracing::warn!(
-        container = id,
-        "could not be removed; the next start will try again"
-    );
+    if exists {
+        tracing::warn!(
+            container = id,
+            "could not be removed; the next start will try again"
+        );
+    }
+}
+
+/// Waits for the container's end.
+pub(super) async fn wait(docker: &Docker, id: &str) -> Exit {
+    let mut waiting = docker.wait_container(id, None::<WaitContainerOptions>);
+    let code = match waiting.next().await {
+        Some(Ok(response)) => response.status_code,
+        // Not an error: this is how the client reports an exit code other than zero.
+        Some(Err(bollard::errors::Error::DockerContainerWaitError { code, .. })) => code,
+        Some(Err(_)) | None => return Exit::Unknown,
+    };
+    let state = docker
+        .inspect_container(id, None)
+        .await
+        .ok()
+        .and_then(|c| c.state);
+    if state.is_some_and(|s| s.oom_killed == Some(true)) {
+        return Exit::OutOfMemory;
+    }
+    Exit::Code(code)
 }

@@ -88,11 +88,7 @@ impl Launcher for ProcessLauncher {
             .process_group(0)
             .kill_on_drop(true);
         die_with_us(&mut command);
-        let child = command.spawn().map_err(|e| LaunchError::Command {
-            image: spec.image.reference.clone(),
-            command: program,
-            reason: e.to_string(),
-        })?;
+        let child = command.spawn().map_err(|e| not_started(spec, program, e))?;
         let group = child
             .id()
             .and_then(|id| Pid::from_raw(i32::try_from(id).ok()?));
@@ -124,6 +120,27 @@ impl Launcher for ProcessLauncher {
 
     fn stdio(&self) -> &'static str {
         "pipe"
+    }
+}
+
+/// Whether the program is to blame, or the host that has no room for another process.
+fn not_started(spec: &LaunchSpec, command: String, error: std::io::Error) -> LaunchError {
+    use std::io::ErrorKind;
+
+    match error.kind() {
+        ErrorKind::NotFound | ErrorKind::PermissionDenied | ErrorKind::ExecutableFileBusy => {}
+        _ if error.raw_os_error() == Some(rustix::io::Errno::NOEXEC.raw_os_error()) => {}
+        _ => {
+            return LaunchError::Host {
+                doing: "start a process",
+                source: error,
+            };
+        }
+    }
+    LaunchError::Command {
+        image: spec.image.reference.clone(),
+        command,
+        reason: error.to_string(),
     }
 }
 
