@@ -104,12 +104,12 @@ impl Launcher for FakeLauncher {
             env: spec.env.clone(),
         };
         let id = format!("fake-{number}");
-        let log = Arc::new(Stderr::new(&spec.app, &spec.function, &id));
+        let log = Arc::new(Stderr::new(&spec.app, &spec.function, &id, None));
         let ward = FakeWard {
             body: Some(body(io)),
             alive: self.alive.clone(),
         };
-        let control = supervise(&self.tasks, ward, log.clone(), our_stderr);
+        let control = supervise(&self.tasks, ward, log.clone(), Some(Box::pin(our_stderr)));
         Ok(Instance {
             id,
             stdin: Stdin::Stream(Box::pin(our_stdin)),

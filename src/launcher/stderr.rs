@@ -1,62 +1,157 @@
 use std::collections::VecDeque;
-use std::pin::pin;
+use std::io;
+use std::pin::Pin;
 
 use parking_lot::Mutex;
 use tokio::io::{AsyncRead, AsyncReadExt};
+use tokio::net::unix::pipe;
 
 /// How many of the last lines are kept for error reports.
 const TAIL_LINES: usize = 20;
 /// A longer line is cut here: a function may write without ever ending a line.
 const LINE_BYTES: usize = 16 << 10;
+/// Read at once.
+const CHUNK_BYTES: usize = 4 << 10;
 
 /// What a function writes to stderr: its log.
 ///
-/// It is read as fast as the function writes, so that a full pipe never stops the function, and
-/// only a bounded tail is kept.
+/// It is read as fast as the function writes, so that a full pipe never stops the function. What
+/// is written during a call is that call's log; beyond that, only a bounded tail is kept.
+///
+/// Over a pipe the log is exact: everything that was written before the response is in it. Where
+/// stderr travels apart from stdout, as with attach, a last line may come too late for its call.
 #[derive(Debug)]
 pub struct Stderr {
     app: String,
     function: String,
     instance: String,
-    tail: Mutex<VecDeque<String>>,
+    pipe: Option<pipe::Receiver>,
+    state: Mutex<State>,
 }
 
+#[derive(Debug, Default)]
+struct State {
+    tail: VecDeque<String>,
+    /// The line that has not ended yet.
+    pending: Vec<u8>,
+    call: Option<CallLog>,
+}
+
+/// The log of the call that runs now.
+#[derive(Debug)]
+struct CallLog {
+    text: Vec<u8>,
+    limit: usize,
+    truncated: bool,
+}
+
+/// Where stderr comes from, if not from a pipe of ours.
+pub(crate) type Stream = Pin<Box<dyn AsyncRead + Send>>;
+
 impl Stderr {
-    pub(crate) fn new(app: &str, function: &str, instance: &str) -> Self {
+    pub(crate) fn new(
+        app: &str,
+        function: &str,
+        instance: &str,
+        pipe: Option<pipe::Receiver>,
+    ) -> Self {
         Self {
             app: app.to_owned(),
             function: function.to_owned(),
             instance: instance.to_owned(),
-            tail: Mutex::new(VecDeque::new()),
+            pipe,
+            state: Mutex::default(),
         }
     }
 
     /// The last lines, oldest first.
     pub fn tail(&self) -> Vec<String> {
-        self.tail.lock().iter().cloned().collect()
+        self.state.lock().tail.iter().cloned().collect()
     }
 
-    /// Reads lines until `source` ends or fails.
-    pub(crate) async fn pump(&self, source: impl AsyncRead) {
-        let mut source = pin!(source);
-        let mut pending = Vec::new();
-        let mut chunk = vec![0; 4096];
-        while let Ok(n @ 1..) = source.read(&mut chunk).await {
-            for piece in chunk[..n].split_inclusive(|&b| b == b'\n') {
-                pending.extend_from_slice(piece);
-                if pending.ends_with(b"\n") || pending.len() >= LINE_BYTES {
-                    self.line(&pending);
-                    pending.clear();
+    /// A call begins: what is written from here on, up to `limit` bytes, is its log.
+    pub fn begin_call(&self, limit: usize) {
+        let mut state = self.state.lock();
+        self.read_now(&mut state);
+        state.call = Some(CallLog {
+            text: Vec::new(),
+            limit,
+            truncated: false,
+        });
+    }
+
+    /// The call has ended: its log.
+    pub fn end_call(&self) -> Vec<u8> {
+        let mut state = self.state.lock();
+        self.read_now(&mut state);
+        state
+            .call
+            .take()
+            .map(CallLog::into_text)
+            .unwrap_or_default()
+    }
+
+    /// Reads until the end. `stream` is where stderr comes from if there is no pipe.
+    pub(crate) async fn pump(&self, stream: Option<Stream>) {
+        match (&self.pipe, stream) {
+            (Some(pipe), _) => while pipe.readable().await.is_ok() && self.read_ready(pipe) {},
+            (None, Some(mut stream)) => {
+                let mut chunk = vec![0; CHUNK_BYTES];
+                while let Ok(n @ 1..) = stream.read(&mut chunk).await {
+                    self.take(&mut self.state.lock(), &chunk[..n]);
                 }
             }
+            (None, None) => {}
         }
-        if !pending.is_empty() {
-            self.line(&pending);
+        let mut state = self.state.lock();
+        if !state.pending.is_empty() {
+            self.end_line(&mut state);
         }
     }
 
-    fn line(&self, bytes: &[u8]) {
-        let line = String::from_utf8_lossy(bytes.trim_ascii_end()).into_owned();
+    /// Reads what the runtime knows to be there; false at the end.
+    fn read_ready(&self, pipe: &pipe::Receiver) -> bool {
+        // Under the lock, so that bytes are taken in the order in which they are read.
+        let mut state = self.state.lock();
+        let mut chunk = [0; CHUNK_BYTES];
+        match pipe.try_read(&mut chunk) {
+            Ok(0) => false,
+            Ok(n) => {
+                self.take(&mut state, &chunk[..n]);
+                true
+            }
+            Err(error) => error.kind() == io::ErrorKind::WouldBlock,
+        }
+    }
+
+    /// Reads what is there, as the kernel knows it.
+    fn read_now(&self, state: &mut State) {
+        let Some(pipe) = &self.pipe else { return };
+        let mut chunk = [0; CHUNK_BYTES];
+        // Bounded: a function that floods its log must not keep its own call from ending.
+        for _ in 0..64 {
+            match rustix::io::read(pipe, &mut chunk) {
+                Ok(n @ 1..) => self.take(state, &chunk[..n]),
+                Ok(0) | Err(_) => return,
+            }
+        }
+    }
+
+    fn take(&self, state: &mut State, bytes: &[u8]) {
+        if let Some(call) = &mut state.call {
+            call.add(bytes);
+        }
+        for piece in bytes.split_inclusive(|&b| b == b'\n') {
+            state.pending.extend_from_slice(piece);
+            if state.pending.ends_with(b"\n") || state.pending.len() >= LINE_BYTES {
+                self.end_line(state);
+            }
+        }
+    }
+
+    fn end_line(&self, state: &mut State) {
+        let line = String::from_utf8_lossy(state.pending.trim_ascii_end()).into_owned();
+        state.pending.clear();
         tracing::debug!(
             target: "function",
             app = %self.app,
@@ -65,21 +160,53 @@ impl Stderr {
             "{}",
             line.escape_debug()
         );
-        let mut tail = self.tail.lock();
-        if tail.len() == TAIL_LINES {
-            tail.pop_front();
+        if state.tail.len() == TAIL_LINES {
+            state.tail.pop_front();
         }
-        tail.push_back(line);
+        state.tail.push_back(line);
+    }
+}
+
+impl CallLog {
+    fn add(&mut self, bytes: &[u8]) {
+        let room = self.limit - self.text.len();
+        self.truncated |= bytes.len() > room;
+        self.text.extend_from_slice(&bytes[..bytes.len().min(room)]);
+    }
+
+    /// A log that was cut says so, in the words that Fn's users know.
+    fn into_text(mut self) -> Vec<u8> {
+        if self.truncated {
+            let note = format!(
+                "\n-----max log size {} bytes exceeded, truncating log-----\n",
+                self.limit
+            );
+            self.text.extend_from_slice(note.as_bytes());
+        }
+        self.text
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use std::io::Write as _;
+
     use super::*;
 
-    async fn tail_of(written: &[u8]) -> Vec<String> {
-        let stderr = Stderr::new("a", "f", "i");
-        stderr.pump(written).await;
+    fn piped() -> (Stderr, std::fs::File) {
+        let (write, read) = {
+            let (read, write) = rustix::pipe::pipe_with(rustix::pipe::PipeFlags::CLOEXEC).unwrap();
+            (
+                std::fs::File::from(write),
+                pipe::Receiver::from_owned_fd(read).unwrap(),
+            )
+        };
+        (Stderr::new("a", "f", "i", Some(read)), write)
+    }
+
+    async fn tail_of(written: &'static [u8]) -> Vec<String> {
+        let stderr = Stderr::new("a", "f", "i", None);
+        stderr.pump(Some(Box::pin(written))).await;
         stderr.tail()
     }
 
@@ -87,7 +214,7 @@ mod tests {
     async fn the_last_lines_are_kept_and_an_unfinished_one_counts() {
         assert_eq!(tail_of(b"one\r\ntwo\nthree").await, ["one", "two", "three"]);
         let many: String = (0..100).map(|i| format!("{i}\n")).collect();
-        let tail = tail_of(many.as_bytes()).await;
+        let tail = tail_of(many.into_bytes().leak()).await;
         assert_eq!(
             (tail.len(), tail[0].as_str(), tail[19].as_str()),
             (20, "80", "99")
@@ -97,8 +224,39 @@ mod tests {
     // C15: a giant line must not grow without bound.
     #[tokio::test]
     async fn a_line_without_end_is_cut() {
-        let tail = tail_of(&vec![b'x'; 10 * LINE_BYTES]).await;
-        assert!(tail.iter().all(|line| line.len() <= LINE_BYTES + 4096));
+        let tail = tail_of(vec![b'x'; 10 * LINE_BYTES].leak()).await;
+        assert!(
+            tail.iter()
+                .all(|line| line.len() <= LINE_BYTES + CHUNK_BYTES)
+        );
         assert!(tail.len() >= 8);
+    }
+
+    #[tokio::test]
+    async fn a_log_holds_what_was_written_during_its_call_and_nothing_else() {
+        let (stderr, mut function) = piped();
+        function.write_all(b"starting\n").unwrap();
+        stderr.begin_call(100);
+        function.write_all(b"first").unwrap();
+        assert_eq!(stderr.end_call(), b"first");
+        function.write_all(b"between\n").unwrap();
+        stderr.begin_call(100);
+        function.write_all(b"second\n").unwrap();
+        assert_eq!(stderr.end_call(), b"second\n");
+        assert_eq!(stderr.end_call(), b"", "no call runs");
+        drop(function);
+        stderr.pump(None).await;
+        assert_eq!(stderr.tail(), ["starting", "firstbetween", "second"]);
+    }
+
+    #[tokio::test]
+    async fn a_log_that_is_too_long_is_cut_and_says_so() {
+        let (stderr, mut function) = piped();
+        stderr.begin_call(4);
+        function.write_all(b"12345678").unwrap();
+        assert_eq!(
+            String::from_utf8(stderr.end_call()).unwrap(),
+            "1234\n-----max log size 4 bytes exceeded, truncating log-----\n"
+        );
     }
 }

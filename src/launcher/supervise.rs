@@ -2,11 +2,11 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::io::AsyncRead;
 use tokio::sync::{mpsc, watch};
 use tokio_util::task::TaskTracker;
 
 use crate::launcher::Stderr;
+use crate::launcher::stderr::Stream;
 
 /// How long a function may take to exit once its stdin is closed, or once it has closed its
 /// stdout, before it is killed.
@@ -98,17 +98,18 @@ pub(crate) trait Ward: Send + 'static {
     fn remove(self) -> impl Future<Output = ()> + Send;
 }
 
-/// Starts the task that sees one instance to its end.
+/// Starts the task that sees one instance to its end. `stream` is its stderr where that is no
+/// pipe of ours.
 pub(crate) fn supervise<W: Ward>(
     tasks: &TaskTracker,
     mut ward: W,
     stderr: Arc<Stderr>,
-    source: impl AsyncRead + Send + 'static,
+    stream: Option<Stream>,
 ) -> Control {
     let (commands, mut inbox) = mpsc::unbounded_channel();
     let (report, exit) = watch::channel(None);
     tasks.spawn(async move {
-        let log = stderr.pump(source);
+        let log = stderr.pump(stream);
         tokio::pin!(log);
         let mut log_open = true;
         let watched = ward.watched();

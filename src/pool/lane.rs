@@ -101,6 +101,16 @@ impl Lane {
         self.instance.control.autopsy().await
     }
 
+    /// A call begins: what the function logs from here on, up to `limit` bytes, is the call's.
+    pub fn begin_log(&self, limit: usize) {
+        self.instance.stderr.begin_call(limit);
+    }
+
+    /// The log of the call that has ended.
+    pub fn end_log(&self) -> Vec<u8> {
+        self.instance.stderr.end_call()
+    }
+
     /// The last lines the function wrote to stderr.
     pub fn last_words(&self) -> Vec<String> {
         self.instance.stderr.tail()

@@ -186,11 +186,21 @@ async fn a_caller_that_leaves_frees_the_container(backend: Backend) {
 async fn a_container_that_was_leaving_is_replaced_unseen(backend: Backend) {
     let gateway = Gateway::start(backend).await;
     gateway.function("m", Example::Misbehave, json!({})).await;
-    assert_eq!(gateway.post("/t/t/m?mode=leave&ms=300", "first").await.text(), "first");
+    assert_eq!(
+        gateway
+            .post("/t/t/m?mode=leave&ms=300", "first")
+            .await
+            .text(),
+        "first"
+    );
     let reply = gateway.post("/t/t/m", "second").await;
     // Over the engine's API nobody can tell whether the call was read, so it is not repeated.
     if backend.stdio() == "attach" && reply.status == 502 {
-        assert!(reply.text().contains("container exit code 2"), "{}", reply.text());
+        assert!(
+            reply.text().contains("container exit code 2"),
+            "{}",
+            reply.text()
+        );
     } else {
         assert_eq!((reply.status, reply.text()), (200, "second".to_owned()));
     }

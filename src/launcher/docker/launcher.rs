@@ -133,18 +133,20 @@ impl DockerLauncher {
             }
             Err(e) => return Err(refused("create the container", &e)),
         }
-        let stderr = Arc::new(Stderr::new(&spec.app, &spec.function, id));
-        let (stdin, stdout, control) = match dir {
+        let log = |pipe| Arc::new(Stderr::new(&spec.app, &spec.function, id, pipe));
+        let (stdin, stdout, stderr, control) = match dir {
             Some(dir) => {
                 let pipes = link::start(docker, id, dir, spec).await?;
-                let control = supervise(&self.tasks, ward, stderr.clone(), pipes.stderr);
-                (pipes.stdin, pipes.stdout, control)
+                let stderr = log(Some(pipes.stderr));
+                let control = supervise(&self.tasks, ward, stderr.clone(), None);
+                (pipes.stdin, pipes.stdout, stderr, control)
             }
             None => {
                 let streams = attach::start(docker, id, &self.tasks).await?;
                 let ward = ward.with_streams(streams.ended);
-                let control = supervise(&self.tasks, ward, stderr.clone(), streams.stderr);
-                (streams.stdin, streams.stdout, control)
+                let stderr = log(None);
+                let control = supervise(&self.tasks, ward, stderr.clone(), Some(streams.stderr));
+                (streams.stdin, streams.stdout, stderr, control)
             }
         };
         Ok(Instance {

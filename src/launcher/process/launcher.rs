@@ -92,9 +92,10 @@ impl Launcher for ProcessLauncher {
         let group = child
             .id()
             .and_then(|id| Pid::from_raw(i32::try_from(id).ok()?));
-        let stderr = Arc::new(Stderr::new(&spec.app, &spec.function, &id));
+        let stderr = Stderr::new(&spec.app, &spec.function, &id, Some(pipes.stderr));
+        let stderr = Arc::new(stderr);
         let ward = ProcessWard { child, group };
-        let control = supervise(&self.tasks, ward, stderr.clone(), pipes.stderr);
+        let control = supervise(&self.tasks, ward, stderr.clone(), None);
         Ok(Instance {
             id,
             stdin: pipes.stdin,
