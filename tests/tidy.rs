@@ -19,7 +19,7 @@ const ROOMS: [(&str, &[&str]); 13] = [
     ("invoke", &["format", "pool", "launcher", "model"]),
     ("gateway", &["model", "store", "invoke", "format"]),
     ("api", &["model", "store"]),
-    ("telemetry", &["config"]),
+    ("telemetry", &["config", "model"]),
     ("build", &["model", "config"]),
     ("cli", &["model", "config", "build"]),
     ("server", &["*"]),

@@ -1,5 +1,7 @@
-//! What Kiln says about itself: its log.
+//! What Kiln and its functions say: the server's own log, and functions' logs to syslog.
 
 mod logs;
+mod syslog;
 
 pub use logs::{LogsError, start as start_logs};
+pub use syslog::{Syslog, SyslogEntry};
