@@ -88,6 +88,8 @@ impl ApiError {
                     Resource::Route => "Route not found",
                     Resource::Function => "Fn not found",
                     Resource::Trigger => "Trigger not found",
+                    Resource::Call => "Call not found",
+                    Resource::CallLog => "Call log not found",
                 }
                 .into(),
             ),

@@ -1,9 +1,11 @@
-//! What Kiln is about: apps, routes, functions, triggers, their limits and ids.
+//! What Kiln is about: apps, routes, functions, triggers, their limits and ids,
+//! and the calls that were made.
 //!
 //! Plain data with validating constructors: no IO, no clock but [`Timestamp::now`], no HTTP.
 //! Everything else in the crate may import this room; it imports nothing of ours.
 
 mod app;
+mod call;
 mod callable;
 mod format;
 mod function;
@@ -13,6 +15,7 @@ mod route;
 mod time;
 
 pub use app::{Annotations, App, Config};
+pub use call::{Call, CallStatus, CallTarget, FinishedCall, UnknownStatus};
 pub use callable::{Callable, CallableId};
 pub use format::{Format, UnknownFormat};
 pub use function::{Function, Trigger};

@@ -25,6 +25,9 @@ pub struct AppEntry {
     functions: HashMap<FnId, Arc<Callable>>,
 }
 
+/// What the catalog shows of each app, and what it was made from.
+type Held = HashMap<AppId, (Arc<AppEntry>, AppContents)>;
+
 /// The snapshot that calls are routed by: reads take no lock and never touch the store.
 ///
 /// A callable is replaced, as a new `Arc`, by every refresh of its app. Whoever keeps one learns
@@ -36,7 +39,7 @@ pub struct Catalog {
     functions: papaya::HashMap<FnId, Arc<Callable>>,
     /// What is in the maps, by the app it came from. Held from before an app is read until the
     /// maps show it, so that an older read never lands on a newer one; only writers wait for it.
-    held: Mutex<HashMap<AppId, Arc<AppEntry>>>,
+    held: Mutex<Held>,
 }
 
 impl Catalog {
@@ -49,7 +52,7 @@ impl Catalog {
         };
         let mut held = catalog.held.lock().await;
         for contents in store.load_all().await? {
-            catalog.publish(&mut held, &contents);
+            catalog.publish(&mut held, contents);
         }
         drop(held);
         Ok(catalog)
@@ -84,15 +87,37 @@ impl Catalog {
     pub async fn refresh_app(&self, store: &dyn StoreRead, id: AppId) -> Result<(), StoreError> {
         let mut held = self.held.lock().await;
         match store.contents(id).await {
-            Ok(contents) => self.publish(&mut held, &contents),
+            Ok(contents) => self.publish(&mut held, contents),
             Err(StoreError::NotFound(Resource::App)) => self.withdraw(&mut held, id),
             Err(error) => return Err(error),
         }
         Ok(())
     }
 
-    fn publish(&self, held: &mut HashMap<AppId, Arc<AppEntry>>, contents: &AppContents) {
-        let entry = Arc::new(AppEntry::new(contents));
+    /// Reads everything again. What has not changed keeps its callables, and with them its
+    /// containers: this happens whenever a connection to the database was lost.
+    pub async fn reload(&self, store: &dyn StoreRead) -> Result<(), StoreError> {
+        let mut held = self.held.lock().await;
+        let all = store.load_all().await?;
+        let gone: Vec<AppId> = held
+            .keys()
+            .filter(|id| all.iter().all(|contents| contents.app.id != **id))
+            .copied()
+            .collect();
+        for id in gone {
+            self.withdraw(&mut held, id);
+        }
+        for contents in all {
+            let shown = held.get(&contents.app.id);
+            if shown.is_none_or(|(_, shown)| *shown != contents) {
+                self.publish(&mut held, contents);
+            }
+        }
+        Ok(())
+    }
+
+    fn publish(&self, held: &mut Held, contents: AppContents) {
+        let entry = Arc::new(AppEntry::new(&contents));
         let functions = self.functions.pin();
         for (id, callable) in &entry.functions {
             functions.insert(*id, Arc::clone(callable));
@@ -100,7 +125,7 @@ impl Catalog {
         self.apps
             .pin()
             .insert(entry.name.clone(), Arc::clone(&entry));
-        if let Some(old) = held.insert(entry.id, Arc::clone(&entry)) {
+        if let Some((old, _)) = held.insert(entry.id, (Arc::clone(&entry), contents)) {
             for id in old.functions.keys() {
                 if !entry.functions.contains_key(id) {
                     functions.remove(id);
@@ -109,8 +134,8 @@ impl Catalog {
         }
     }
 
-    fn withdraw(&self, held: &mut HashMap<AppId, Arc<AppEntry>>, id: AppId) {
-        let Some(old) = held.remove(&id) else {
+    fn withdraw(&self, held: &mut Held, id: AppId) {
+        let Some((old, _)) = held.remove(&id) else {
             return;
         };
         let apps = self.apps.pin();

@@ -1,13 +1,15 @@
 //! What every [`Store`] must do, whatever database is behind it.
 
 use std::slice::from_ref;
+use std::time::Duration;
 
 use crate::model::{
-    App, AppId, FnId, Format, Function, InvocationType, Route, Timestamp, Trigger, TriggerId,
+    App, AppId, Call, CallId, CallStatus, CallTarget, FinishedCall, FnId, Format, Function,
+    InvocationType, Route, Timestamp, Trigger, TriggerId,
 };
 use crate::store::{
-    AppFilter, Conflict, FunctionFilter, Resource, RouteFilter, Store, StoreError, TriggerFilter,
-    Verdict,
+    AppFilter, CallFilter, CallsOf, Conflict, FunctionFilter, Resource, RouteFilter, Store,
+    StoreError, TriggerFilter, Verdict,
 };
 
 const LONG_AGO: Timestamp = Timestamp::from_millis(1_537_178_400_123);
@@ -22,6 +24,12 @@ pub(super) async fn conformance(store: &dyn Store) {
     triggers_belong_to_a_function(store).await;
     an_app_takes_all_that_is_its_own_along(store).await;
     concurrent_updates_all_count(store).await;
+    concurrent_creates_of_one_name_have_one_winner(store).await;
+    calls_come_back_as_they_were_recorded(store).await;
+    calls_are_listed_newest_first_in_pages(store).await;
+    concurrent_batches_are_all_stored(store).await;
+    a_deleted_app_takes_its_calls_along(store).await;
+    old_and_surplus_calls_are_pruned(store).await;
 }
 
 pub(super) fn an_app(name: &str) -> App {
@@ -83,6 +91,25 @@ pub(super) fn a_trigger(function: &Function, name: &str, source: &str) -> Trigge
         annotations: [("a".to_owned(), serde_json::json!([true]))].into(),
         created_at: LONG_AGO,
         updated_at: LONG_AGO,
+    }
+}
+
+/// A call of a route that succeeded just now.
+pub(super) fn a_call(app: AppId) -> FinishedCall {
+    let now = Timestamp::now();
+    FinishedCall {
+        call: Call {
+            id: CallId::generate(),
+            app_id: app,
+            target: CallTarget::Route("/x".to_owned()),
+            status: CallStatus::Success,
+            created_at: now,
+            started_at: Some(now),
+            completed_at: now,
+            error: None,
+            blame: None,
+        },
+        log: b"one line\n".to_vec(),
     }
 }
 
@@ -369,4 +396,148 @@ async fn concurrent_updates_all_count(store: &dyn Store) {
     futures_util::future::join_all(keys.map(add)).await;
     let config = store.app(app.id).await.unwrap().config;
     assert_eq!(config.keys().filter(|k| k.starts_with("key-")).count(), 16);
+}
+
+async fn concurrent_creates_of_one_name_have_one_winner(store: &dyn Store) {
+    let apps: Vec<App> = (0..8).map(|_| an_app("wanted")).collect();
+    let creates = apps.iter().map(|app| store.create_app(app));
+    let answers = futures_util::future::join_all(creates).await;
+    let (won, lost): (Vec<_>, Vec<_>) = answers.into_iter().partition(Result::is_ok);
+    assert_eq!(won.len(), 1);
+    for answer in lost {
+        assert_conflict(answer, Conflict::AppName);
+    }
+}
+
+async fn calls_come_back_as_they_were_recorded(store: &dyn Store) {
+    let app = stored_app(store, "called").await;
+    let good = a_call(app.id);
+    let mut bad = a_call(app.id);
+    bad.call.target = CallTarget::Fn(FnId::generate());
+    bad.call.status = CallStatus::Error;
+    bad.call.started_at = None;
+    bad.call.error = Some("container exit code 1".to_owned());
+    bad.call.blame = Some("function".into());
+    bad.log = Vec::new();
+    let mut binary = a_call(app.id);
+    binary.call.error = Some("a\0b".to_owned());
+    binary.log = vec![0, 255, b'x'];
+    store.record(&[good.clone(), bad.clone()]).await.unwrap();
+    assert_eq!(store.call(app.id, good.call.id).await.unwrap(), good.call);
+    assert_eq!(store.call(app.id, bad.call.id).await.unwrap(), bad.call);
+    assert_eq!(store.log(app.id, good.call.id).await.unwrap(), good.log);
+    assert!(store.log(app.id, bad.call.id).await.unwrap().is_empty());
+
+    store.record(&[good.clone(), binary.clone()]).await.unwrap();
+    let stored = store.call(app.id, binary.call.id).await.unwrap();
+    assert_eq!(stored.error.as_deref(), Some("a\u{fffd}b"));
+    assert_eq!(store.log(app.id, binary.call.id).await.unwrap(), binary.log);
+    store.record(&[]).await.unwrap();
+
+    let (other, unknown) = (AppId::generate(), CallId::generate());
+    assert_not_found(store.call(other, good.call.id).await, Resource::Call);
+    assert_not_found(store.call(app.id, unknown).await, Resource::Call);
+    assert_not_found(store.log(other, good.call.id).await, Resource::CallLog);
+    assert_not_found(store.log(app.id, unknown).await, Resource::CallLog);
+}
+
+async fn calls_are_listed_newest_first_in_pages(store: &dyn Store) {
+    let app = stored_app(store, "listed").await;
+    let function = FnId::generate();
+    let mut calls: Vec<FinishedCall> = (0..5).map(|_| a_call(app.id)).collect();
+    calls.sort_by_key(|finished| std::cmp::Reverse(finished.call.id));
+    calls[1].call.target = CallTarget::Route("/y".to_owned());
+    calls[2].call.target = CallTarget::Fn(function);
+    for (age, finished) in (0..).zip(&mut calls) {
+        finished.call.created_at = Timestamp::from_millis(10_000 - age);
+    }
+    store.record(&calls).await.unwrap();
+    let filter = |of: CallsOf| CallFilter {
+        of,
+        after: None,
+        before: None,
+        cursor: None,
+        limit: 10,
+    };
+    let of_app = |path: Option<&str>| {
+        filter(CallsOf::App {
+            id: app.id,
+            path: path.map(str::to_owned),
+        })
+    };
+    let indexes = async |filter: CallFilter| {
+        let found = store.calls(&filter).await.unwrap();
+        let index = |call: Call| calls.iter().position(|f| f.call == call).unwrap();
+        found.into_iter().map(index).collect::<Vec<_>>()
+    };
+    assert_eq!(indexes(of_app(None)).await, [0, 1, 2, 3, 4]);
+    assert_eq!(indexes(of_app(Some("/x"))).await, [0, 3, 4]);
+    assert!(indexes(of_app(Some("/"))).await.is_empty());
+    assert_eq!(indexes(filter(CallsOf::Fn(function))).await, [2]);
+    let page = CallFilter {
+        cursor: Some(calls[1].call.id),
+        limit: 2,
+        ..of_app(None)
+    };
+    assert_eq!(indexes(page).await, [2, 3]);
+    let between = CallFilter {
+        after: Some(calls[4].call.created_at),
+        before: Some(calls[1].call.created_at),
+        ..of_app(None)
+    };
+    assert_eq!(indexes(between).await, [2, 3], "both ends are left out");
+}
+
+async fn concurrent_batches_are_all_stored(store: &dyn Store) {
+    let app = stored_app(store, "busy").await;
+    let batch = async |_| {
+        let calls: Vec<_> = (0..20).map(|_| a_call(app.id)).collect();
+        store.record(&calls).await.unwrap();
+    };
+    futures_util::future::join_all((0..8).map(batch)).await;
+    let all = CallFilter {
+        of: CallsOf::App {
+            id: app.id,
+            path: None,
+        },
+        after: None,
+        before: None,
+        cursor: None,
+        limit: 1000,
+    };
+    assert_eq!(store.calls(&all).await.unwrap().len(), 160);
+}
+
+async fn a_deleted_app_takes_its_calls_along(store: &dyn Store) {
+    let app = stored_app(store, "short-lived").await;
+    let finished = a_call(app.id);
+    store.record(from_ref(&finished)).await.unwrap();
+    store.delete_app(app.id).await.unwrap();
+    let id = finished.call.id;
+    assert_not_found(store.call(app.id, id).await, Resource::Call);
+    assert_not_found(store.log(app.id, id).await, Resource::CallLog);
+    store.record(from_ref(&finished)).await.unwrap();
+}
+
+async fn old_and_surplus_calls_are_pruned(store: &dyn Store) {
+    let app = stored_app(store, "pruned").await;
+    let mut old: Vec<_> = (0..2500).map(|_| a_call(app.id)).collect();
+    for finished in &mut old {
+        finished.call.created_at = LONG_AGO;
+    }
+    store.record(&old).await.unwrap();
+    let mut new: Vec<_> = (0..3).map(|_| a_call(app.id)).collect();
+    new.sort_by_key(|finished| finished.call.id);
+    store.record(&new).await.unwrap();
+    let hour = Duration::from_secs(3600);
+    assert!(store.prune(hour, 1_000_000).await.unwrap() >= 2500);
+    assert_not_found(store.log(app.id, old[0].call.id).await, Resource::CallLog);
+    for finished in &new {
+        assert!(store.call(app.id, finished.call.id).await.is_ok());
+    }
+    assert!(store.prune(hour, 2).await.unwrap() >= 1);
+    let newest = store.call(app.id, new[2].call.id).await;
+    assert_eq!(newest.unwrap(), new[2].call);
+    assert_not_found(store.call(app.id, new[0].call.id).await, Resource::Call);
+    assert_eq!(store.prune(hour, 2).await.unwrap(), 0);
 }

@@ -3,7 +3,7 @@ use std::fmt::Debug;
 use async_trait::async_trait;
 
 use crate::model::{App, AppId, FnId, Function, Route, Trigger, TriggerId};
-use crate::store::StoreError;
+use crate::store::{CallStore, StoreError};
 
 /// An app with all that belongs to it, as it stood at one moment.
 #[derive(Clone, Debug, PartialEq)]
@@ -108,6 +108,23 @@ pub trait StoreRead: Send + Sync + Debug {
     async fn load_all(&self) -> Result<Vec<AppContents>, StoreError>;
 }
 
+/// What [`Watch::next`] heard of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum News {
+    /// The app, or something that belongs to it, was written or deleted.
+    App(AppId),
+    /// Something may have been missed.
+    Anything,
+}
+
+/// Hears of writes that were made through other stores on the same database.
+#[async_trait]
+pub trait Watch: Send + Debug {
+    /// Waits for news, for as long as it takes, over losses of the database as well. The first is
+    /// [`News::Anything`], when the listening begins.
+    async fn next(&mut self) -> News;
+}
+
 /// Reads and writes of what is deployed.
 ///
 /// A write is durable when it returns `Ok`, and visible to every read that starts later. A write
@@ -115,13 +132,16 @@ pub trait StoreRead: Send + Sync + Debug {
 /// has changed. Nobody but [`Registry`](crate::store::Registry) should write, or the catalog
 /// will not hear of it.
 #[async_trait]
-pub trait Store: StoreRead {
+pub trait Store: StoreRead + CallStore {
+    /// Hears of what others write; `None` where there can be no others.
+    fn watch(&self) -> Option<Box<dyn Watch>>;
+
     /// Fails with [`Conflict::AppName`](crate::store::Conflict).
     async fn create_app(&self, app: &App) -> Result<(), StoreError>;
     /// Shows the stored app to `change` and stores the result, with `updated_at` moved if and
     /// only if something changed. Answers the app as stored now. So do the other updates.
     async fn update_app(&self, id: AppId, change: Change<'_, App>) -> Result<App, StoreError>;
-    /// Deletes the app with its routes, functions and triggers.
+    /// Deletes the app with its routes, functions, triggers and calls.
     async fn delete_app(&self, id: AppId) -> Result<(), StoreError>;
 
     /// Fails with not found (app), or [`Conflict::RoutePath`](crate::store::Conflict).

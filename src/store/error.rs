@@ -9,6 +9,9 @@ pub enum Resource {
     Route,
     Function,
     Trigger,
+    Call,
+    /// What a call's function wrote to its log.
+    CallLog,
 }
 
 impl fmt::Display for Resource {
@@ -18,6 +21,8 @@ impl fmt::Display for Resource {
             Self::Route => "route",
             Self::Function => "function",
             Self::Trigger => "trigger",
+            Self::Call => "call",
+            Self::CallLog => "call log",
         })
     }
 }

@@ -6,7 +6,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use sqlx::FromRow;
 
-use crate::model::{App, Function, Route, Timestamp, Trigger};
+use crate::model::{App, Call, CallTarget, Function, Route, Timestamp, Trigger};
 use crate::store::StoreError;
 
 #[derive(Debug, FromRow)]
@@ -66,6 +66,81 @@ pub(super) struct TriggerRow {
     annotations: String,
     created_at: i64,
     updated_at: i64,
+}
+
+#[derive(Debug, FromRow)]
+pub(super) struct CallRow {
+    id: String,
+    app_id: String,
+    fn_id: String,
+    path: String,
+    status: String,
+    error: String,
+    blame: String,
+    created_at: i64,
+    started_at: Option<i64>,
+    completed_at: i64,
+}
+
+/// A call as its columns take it.
+#[derive(Debug)]
+pub(super) struct CallColumns {
+    pub(super) id: String,
+    pub(super) app_id: String,
+    pub(super) fn_id: String,
+    pub(super) path: String,
+    pub(super) status: &'static str,
+    pub(super) error: String,
+    pub(super) blame: String,
+    pub(super) created_at: i64,
+    pub(super) started_at: Option<i64>,
+    pub(super) completed_at: i64,
+}
+
+pub(super) fn columns(call: &Call) -> CallColumns {
+    let (fn_id, path) = match &call.target {
+        CallTarget::Fn(id) => (id.to_string(), String::new()),
+        CallTarget::Route(path) => (String::new(), path.clone()),
+    };
+    CallColumns {
+        id: call.id.to_string(),
+        app_id: call.app_id.to_string(),
+        fn_id,
+        path,
+        status: call.status.as_str(),
+        // It may quote what a function wrote, and Postgres has no NUL in its texts.
+        error: call
+            .error
+            .as_deref()
+            .unwrap_or_default()
+            .replace('\0', "\u{fffd}"),
+        blame: call.blame.as_deref().unwrap_or_default().to_owned(),
+        created_at: call.created_at.as_millis(),
+        started_at: call.started_at.map(Timestamp::as_millis),
+        completed_at: call.completed_at.as_millis(),
+    }
+}
+
+impl TryFrom<CallRow> for Call {
+    type Error = StoreError;
+
+    fn try_from(row: CallRow) -> Result<Self, StoreError> {
+        let some = |text: String| Some(text).filter(|text| !text.is_empty());
+        Ok(Self {
+            id: parse("call id", &row.id)?,
+            app_id: parse("call app id", &row.app_id)?,
+            target: match row.fn_id.as_str() {
+                "" => CallTarget::Route(row.path),
+                id => CallTarget::Fn(parse("call function id", id)?),
+            },
+            status: parse("call status", &row.status)?,
+            created_at: Timestamp::from_millis(row.created_at),
+            started_at: row.started_at.map(Timestamp::from_millis),
+            completed_at: Timestamp::from_millis(row.completed_at),
+            error: some(row.error),
+            blame: some(row.blame).map(Into::into),
+        })
+    }
 }
 
 impl TryFrom<AppRow> for App {

@@ -1,30 +1,48 @@
 use std::sync::Arc;
 
+use tokio_util::sync::{CancellationToken, DropGuard};
 use tokio_util::task::TaskTracker;
 
 use crate::model::{App, AppId, FnId, Function, Route, Trigger, TriggerId};
-use crate::store::{Catalog, Resource, Store, StoreError, StoreRead, Verdict, WriteError};
+use crate::store::follow::follow;
+use crate::store::{
+    CallRead, Catalog, Resource, Store, StoreError, StoreRead, Verdict, WriteError,
+};
 
 /// The store and the catalog as one: each write is in both before it answers.
 ///
 /// A write runs to its end even if its caller is dropped; [`Registry::drain`] waits for those.
 /// Where the store was written but could not be read back, the write answers `Unavailable`;
 /// repeating it (or any other write to the app) brings the catalog up to date.
+///
+/// Where others write to the same database, the catalog follows them.
 #[derive(Clone, Debug)]
 pub struct Registry {
     store: Arc<dyn Store>,
     catalog: Arc<Catalog>,
     writes: TaskTracker,
+    following: CancellationToken,
+    /// The catalog of a registry that was dropped needs no news.
+    _unfollow: Arc<DropGuard>,
 }
 
 impl Registry {
-    /// Loads the catalog from `store`. From here on nobody else should write to it.
+    /// Loads the catalog from `store`. From here on nobody else in this process should write to
+    /// it.
     pub async fn open(store: Arc<dyn Store>) -> Result<Self, StoreError> {
         let catalog = Arc::new(Catalog::load(&*store).await?);
+        let writes = TaskTracker::new();
+        let following = CancellationToken::new();
+        if let Some(watch) = store.watch() {
+            let news = follow(store.clone(), catalog.clone(), watch);
+            writes.spawn(following.clone().run_until_cancelled_owned(news));
+        }
         Ok(Self {
             store,
             catalog,
-            writes: TaskTracker::new(),
+            writes,
+            _unfollow: Arc::new(following.clone().drop_guard()),
+            following,
         })
     }
 
@@ -38,8 +56,14 @@ impl Registry {
         &*self.store
     }
 
+    /// What was called.
+    pub fn calls(&self) -> &dyn CallRead {
+        &*self.store
+    }
+
     /// Waits until every write that has begun has ended. Call it when no more can begin.
     pub async fn drain(&self) {
+        self.following.cancel();
         self.writes.close();
         self.writes.wait().await;
     }

@@ -18,14 +18,26 @@ macro_rules! dated {
 
 dated!(App, Route, Function, Trigger);
 
-/// The row to write in place of `stored`, or `None` if it stays as it is.
-pub(super) fn revise<T: Dated>(stored: &T, change: Change<'_, T>) -> Option<T> {
+/// What became of a row that was shown to a change.
+pub(super) enum Revised<T> {
+    /// The row to write in place of the stored one.
+    Changed(T),
+    /// The change was made, and everything is as it was.
+    Same,
+    Abandoned,
+}
+
+/// Shows a copy of `stored` to `change`.
+pub(super) fn revise<T: Dated>(stored: &T, change: Change<'_, T>) -> Revised<T> {
     let mut row = stored.clone();
-    if change(&mut row) == Verdict::Abandon || row == *stored {
-        return None;
+    if change(&mut row) == Verdict::Abandon {
+        return Revised::Abandoned;
+    }
+    if row == *stored {
+        return Revised::Same;
     }
     let at = row.updated_at();
     // The wall clock may step back; a client that compares times must still see a change.
     *at = Timestamp::now().max(*at);
-    Some(row)
+    Revised::Changed(row)
 }

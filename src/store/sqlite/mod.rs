@@ -6,9 +6,7 @@
 //!
 //! Entry point: [`SqliteStore::open`].
 
-mod fault;
 mod open;
-mod read;
-mod write;
+mod session;
 
 pub use open::SqliteStore;
