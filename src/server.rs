@@ -10,15 +10,16 @@ use std::time::Duration;
 use thiserror::Error;
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
+use tokio_util::task::TaskTracker;
 
 use crate::api::{self, ApiConfig, ApiState, Health};
 use crate::config::{LauncherKind, ServerConfig, StdioPath};
 use crate::format::ExchangeLimits;
 use crate::gateway::{self, Control, Gateway, GatewayConfig, Stop, serve};
-use crate::invoke::{InvokeConfig, Invoker};
+use crate::invoke::{InvokeConfig, Invoker, Memory};
 use crate::launcher::docker::{self, DockerConfig};
 use crate::launcher::{DockerLauncher, LaunchError, Launcher, ProcessLauncher};
-use crate::store::{Registry, SqliteStore, Store, StoreError};
+use crate::store::{Recorder, RecorderConfig, Registry, SqliteStore, Store, StoreError};
 use crate::telemetry::{LogsError, start_logs};
 use data_dir::DataDir;
 
@@ -75,7 +76,10 @@ pub async fn run(config: ServerConfig) -> Result<(), ServerError> {
     start_logs(&config.log_level, config.log_format)?;
     raise_descriptor_limit();
     let data = DataDir::open(&config.data_dir)?;
-    let registry = Arc::new(Registry::open(open_store(&config.db_url).await?).await?);
+    let store = open_store(&config.db_url).await?;
+    let tasks = TaskTracker::new();
+    let recorder = Recorder::start(store.clone(), RecorderConfig::default(), &tasks);
+    let registry = Arc::new(Registry::open(store).await?);
     let launcher = choose_launcher(&config, data.identity()).await?;
     check_exposure(&config, launcher.kind())?;
     sweep(&*launcher).await;
@@ -84,7 +88,13 @@ pub async fn run(config: ServerConfig) -> Result<(), ServerError> {
     let listen = |source| ServerError::Listen { address, source };
     let listener = TcpListener::bind(address).await.map_err(listen)?;
     let address = listener.local_addr().map_err(listen)?;
-    let invoker = Arc::new(Invoker::new(launcher.clone(), invoke_config(&config)));
+    let max_log_bytes = usize::try_from(config.max_log_bytes).unwrap_or(usize::MAX);
+    let memory = Memory::new(recorder, max_log_bytes);
+    let invoker = Arc::new(Invoker::new(
+        launcher.clone(),
+        invoke_config(&config),
+        Some(memory),
+    ));
     let gateway = Arc::new(Gateway::new(
         gateway_config(&config),
         registry.catalog().clone(),

@@ -16,7 +16,10 @@ const ROOMS: [(&str, &[&str]); 13] = [
     ("launcher", &["model"]),
     ("pool", &["launcher", "model"]),
     ("format", &["model", "pool"]),
-    ("invoke", &["format", "pool", "launcher", "model"]),
+    (
+        "invoke",
+        &["format", "pool", "launcher", "model", "store", "telemetry"],
+    ),
     ("gateway", &["model", "store", "invoke", "format"]),
     ("api", &["model", "store"]),
     ("telemetry", &["config", "model"]),

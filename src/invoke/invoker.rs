@@ -3,6 +3,7 @@ use std::time::Duration;
 
 use super::binding::Bindings;
 use super::fault::Fault;
+use super::memory::{Entry, Memory};
 use crate::format::{
     Answer, CallRequest, CallResponse, ExchangeError, ExchangeLimits, exchange_http,
 };
@@ -34,6 +35,7 @@ pub struct Invoker {
     config: InvokeConfig,
     bindings: Bindings,
     starts: Arc<Starts>,
+    memory: Option<Memory>,
 }
 
 /// What became of one try at one container.
@@ -45,13 +47,14 @@ enum Attempt {
 }
 
 impl Invoker {
-    /// An invoker with no pools yet.
-    pub fn new(launcher: Arc<dyn Launcher>, config: InvokeConfig) -> Self {
+    /// An invoker with no pools yet; calls are remembered in `memory`, if any.
+    pub fn new(launcher: Arc<dyn Launcher>, config: InvokeConfig, memory: Option<Memory>) -> Self {
         let starts = Starts::new(launcher, config.max_starts);
         Self {
             config,
             bindings: Bindings::new(config, starts.clone()),
             starts,
+            memory,
         }
     }
 
@@ -64,6 +67,18 @@ impl Invoker {
         callable: &Arc<Callable>,
         request: &CallRequest,
     ) -> Result<CallResponse, Fault> {
+        let mut entry = Entry::begin(self.memory.as_ref(), callable, request.id);
+        let result = self.run(callable, request, &mut entry).await;
+        entry.end(&result);
+        result
+    }
+
+    async fn run(
+        &self,
+        callable: &Arc<Callable>,
+        request: &CallRequest,
+        entry: &mut Entry<'_>,
+    ) -> Result<CallResponse, Fault> {
         if callable.format != Format::Http {
             return Err(Fault::UnsupportedFormat(callable.format));
         }
@@ -73,7 +88,7 @@ impl Invoker {
         let mut retried = false;
         loop {
             let slot = self.check_out(callable).await?;
-            match self.attempt(slot, callable, request, retried).await {
+            match self.attempt(slot, callable, request, entry, retried).await {
                 Attempt::Answered(response) => return Ok(response),
                 Attempt::Failed(fault) => return Err(fault),
                 Attempt::WasDead => retried = true,
@@ -110,14 +125,20 @@ impl Invoker {
         mut slot: Slot,
         callable: &Callable,
         request: &CallRequest,
+        entry: &mut Entry<'_>,
         retried: bool,
     ) -> Attempt {
         let reused = slot.calls > 0;
         slot.begin();
+        slot.begin_log(entry.log_limit());
         // The clock runs from here: waiting for a container is not the function's time.
-        let deadline = Timestamp::now().plus(callable.timeout);
+        let now = Timestamp::now();
+        entry.started(now);
+        let deadline = now.plus(callable.timeout);
         let exchange = exchange_http(&mut slot, request, deadline, &self.config.exchange);
-        match tokio::time::timeout(callable.timeout, exchange).await {
+        let outcome = tokio::time::timeout(callable.timeout, exchange).await;
+        entry.log(slot.end_log());
+        match outcome {
             Ok(Ok(Answer { response, clean })) => {
                 if clean {
                     slot.give_back();
@@ -148,12 +169,16 @@ impl Invoker {
         }
     }
 
-    /// Ends every idle container, calls off every start, and gives out no more.
+    /// Ends every idle container, calls off every start, gives out no more, and writes down what
+    /// is still to be remembered.
     pub async fn close(&self) {
         for pool in self.bindings.pools() {
             pool.close();
         }
         self.starts.close().await;
+        if let Some(memory) = &self.memory {
+            memory.close().await;
+        }
     }
 }
 

@@ -130,7 +130,7 @@ impl Bench {
         };
         let callable = Arc::new(Callable::from_function(&app, &function, &[]));
         Self {
-            invoker: Invoker::new(fake.clone(), config),
+            invoker: Invoker::new(fake.clone(), config, None),
             fake,
             app,
             function,

@@ -13,6 +13,8 @@
 mod binding;
 mod fault;
 mod invoker;
+mod memory;
 
 pub use fault::{Blame, Fault};
 pub use invoker::{InvokeConfig, Invoker};
+pub use memory::Memory;

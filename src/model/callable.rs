@@ -36,6 +36,8 @@ pub struct Callable {
     pub version: u64,
     pub app_id: AppId,
     pub app_name: String,
+    /// Where the app wants its functions' logs sent.
+    pub syslog_url: Option<String>,
     /// The function's name, or the route's path.
     pub name: String,
     pub image: String,
@@ -75,6 +77,7 @@ impl Callable {
             version: MADE.fetch_add(1, Ordering::Relaxed),
             app_id: app.id,
             app_name: app.name.clone(),
+            syslog_url: app.syslog_url.clone(),
             name: route.path.clone(),
             image: route.image.clone(),
             format: route.format,
@@ -112,6 +115,7 @@ impl Callable {
             version: MADE.fetch_add(1, Ordering::Relaxed),
             app_id: app.id,
             app_name: app.name.clone(),
+            syslog_url: app.syslog_url.clone(),
             name: function.name.clone(),
             image: function.image.clone(),
             format: function.format,
