@@ -17,6 +17,7 @@ mod body;
 mod cursor;
 mod endpoint;
 mod error;
+mod json;
 mod merge;
 mod params;
 mod reply;

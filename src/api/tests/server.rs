@@ -109,7 +109,7 @@ impl Answer {
     #[track_caller]
     pub(super) fn nested(&self, status: u16, message: &str) {
         let message = Value::from(message);
-        self.refusal(
+        self.is(
             status,
             &format!("{{\"error\":{{\"message\":{message}}}}}\n"),
         );
@@ -118,11 +118,12 @@ impl Answer {
     #[track_caller]
     pub(super) fn flat(&self, status: u16, message: &str) {
         let message = Value::from(message);
-        self.refusal(status, &format!("{{\"message\":{message}}}\n"));
+        self.is(status, &format!("{{\"message\":{message}}}\n"));
     }
 
+    /// The whole answer, which must be JSON.
     #[track_caller]
-    fn refusal(&self, status: u16, body: &str) {
+    pub(super) fn is(&self, status: u16, body: &str) {
         assert_eq!((self.status.as_u16(), self.text.as_str()), (status, body));
         assert_eq!(
             self.headers["content-type"],

@@ -4,6 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::api::body::Payload;
 use crate::api::error::{ApiError, Invalid};
+use crate::api::json::Object;
 use crate::api::params::{ListQuery, Segments};
 use crate::api::router::ApiState;
 use crate::api::validate::AppDraft;
@@ -13,7 +14,7 @@ use crate::store::{AppFilter, Resource, StoreError};
 
 #[derive(Default, Deserialize)]
 pub(super) struct Request {
-    app: Option<Body>,
+    app: Option<Object<Body>>,
 }
 
 #[derive(Default, Deserialize)]
@@ -50,6 +51,11 @@ struct Page {
     message: &'static str,
     next_cursor: String,
     apps: Vec<View>,
+}
+
+#[derive(Serialize)]
+pub(super) struct Deleted {
+    pub(super) message: &'static str,
 }
 
 impl From<App> for View {
@@ -105,7 +111,7 @@ pub(super) async fn create(
     State(api): State<ApiState>,
     Payload(request): Payload<Request>,
 ) -> Result<Response, ApiError> {
-    let body = request.app.ok_or(Invalid::new("Missing new application"))?;
+    let Object(body) = request.app.ok_or(Invalid::new("Missing new application"))?;
     if body.id.is_some_and(|id| !id.is_empty()) {
         return Err(Invalid::new("App ID cannot be supplied on create").into());
     }
@@ -131,7 +137,7 @@ pub(super) async fn update(
     Segments(app): Segments<String>,
     Payload(request): Payload<Request>,
 ) -> Result<Response, ApiError> {
-    let body = request.app.ok_or(Invalid::new("Missing new application"))?;
+    let Object(body) = request.app.ok_or(Invalid::new("Missing new application"))?;
     // Even the app's own name: v1 clients never send it.
     if body.name.is_some_and(|name| !name.is_empty()) {
         return Err(ApiError::Immutable("name"));
@@ -156,4 +162,15 @@ pub(super) async fn update(
     };
     let app = api.registry.update_app(app.id, change).await?;
     Ok(one("AppName successfully updated", app))
+}
+
+/// Takes the app's routes, functions and triggers along.
+pub(super) async fn delete(
+    State(api): State<ApiState>,
+    Segments(app): Segments<String>,
+) -> Result<Response, ApiError> {
+    let app = find(&api, &app).await?;
+    api.registry.delete_app(app.id).await?;
+    let message = "App deleted";
+    Ok(reply::json(&Deleted { message }))
 }

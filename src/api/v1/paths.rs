@@ -10,14 +10,21 @@ pub(in crate::api) fn router() -> Router<ApiState> {
     let root_or_list = get(routes::list)
         .post(routes::create)
         .put(routes::put_root)
-        .patch(routes::patch_root);
+        .patch(routes::patch_root)
+        .delete(routes::delete_root);
     Router::new()
         .route("/v1/apps", get(apps::list).post(apps::create))
-        .route("/v1/apps/{app}", get(apps::get).patch(apps::update))
+        .route(
+            "/v1/apps/{app}",
+            get(apps::get).patch(apps::update).delete(apps::delete),
+        )
         .route("/v1/apps/{app}/routes", root_or_list.clone())
         .route("/v1/apps/{app}/routes/", root_or_list)
         .route(
             "/v1/apps/{app}/routes/{*path}",
-            get(routes::get).put(routes::put).patch(routes::patch),
+            get(routes::get)
+                .put(routes::put)
+                .patch(routes::patch)
+                .delete(routes::delete),
         )
 }

@@ -6,9 +6,10 @@ use serde::{Deserialize, Serialize};
 
 use crate::api::body::Payload;
 use crate::api::error::{ApiError, Invalid};
+use crate::api::json::Object;
 use crate::api::params::{ListQuery, Segments};
 use crate::api::router::ApiState;
-use crate::api::v1::apps;
+use crate::api::v1::apps::{self, Deleted};
 use crate::api::validate::{AppDraft, RouteDraft};
 use crate::api::{merge, reply};
 use crate::model::{Annotations, App, AppId, Config, Route, Timestamp, clean_path};
@@ -16,7 +17,7 @@ use crate::store::{Conflict, Resource, RouteFilter, StoreError, WriteError};
 
 #[derive(Default, Deserialize)]
 pub(super) struct Request {
-    route: Option<Body>,
+    route: Option<Object<Body>>,
 }
 
 #[derive(Clone, Default, Deserialize)]
@@ -166,10 +167,7 @@ pub(super) async fn get(
     Segments((app, path)): Segments<(String, String)>,
 ) -> Result<Response, ApiError> {
     let app = apps::find(&api, &app).await?;
-    let path = clean_path(&path);
-    if path.contains('\0') {
-        return Err(ApiError::not_found(Resource::Route));
-    }
+    let path = stored_path(&path)?;
     let route = api.registry.read().route(app.id, &path).await?;
     Ok(one("Successfully loaded route", route))
 }
@@ -179,7 +177,7 @@ pub(super) async fn create(
     Segments(app): Segments<String>,
     Payload(request): Payload<Request>,
 ) -> Result<Response, ApiError> {
-    let body = request.route.ok_or(Invalid::new("Missing new route"))?;
+    let Object(body) = request.route.ok_or(Invalid::new("Missing new route"))?;
     let app = find_or_draft(&api, &app).await?;
     let path = body.path.clone().unwrap_or_default();
     let mut route = body.create(app.id, path)?;
@@ -220,6 +218,37 @@ pub(super) async fn patch_root(
     update(&api, &app, "/", request).await
 }
 
+pub(super) async fn delete(
+    State(api): State<ApiState>,
+    Segments((app, path)): Segments<(String, String)>,
+) -> Result<Response, ApiError> {
+    remove(&api, &app, &path).await
+}
+
+pub(super) async fn delete_root(
+    State(api): State<ApiState>,
+    Segments(app): Segments<String>,
+) -> Result<Response, ApiError> {
+    remove(&api, &app, "/").await
+}
+
+async fn remove(api: &ApiState, app: &str, path: &str) -> Result<Response, ApiError> {
+    let app = apps::find(api, app).await?;
+    let path = stored_path(path)?;
+    api.registry.delete_route(app.id, path).await?;
+    let message = "Route deleted";
+    Ok(reply::json(&Deleted { message }))
+}
+
+/// The one spelling of a path under which a route may be stored.
+fn stored_path(path: &str) -> Result<String, ApiError> {
+    let path = clean_path(path);
+    if path.contains('\0') {
+        return Err(ApiError::not_found(Resource::Route));
+    }
+    Ok(path)
+}
+
 async fn update(
     api: &ApiState,
     app: &str,
@@ -228,7 +257,7 @@ async fn update(
 ) -> Result<Response, ApiError> {
     let (body, path) = addressed(request, path)?;
     let app = apps::find(api, app).await?;
-    let route = merged(api, app.id, path, body).await?;
+    let route = merged(api, app.id, &path, body).await?;
     Ok(one("Route successfully updated", route))
 }
 
@@ -241,7 +270,7 @@ async fn create_or_update(
 ) -> Result<Response, ApiError> {
     let (body, path) = addressed(request, path)?;
     let app = find_or_draft(api, app).await?;
-    match merged(api, app.id, path.clone(), body.clone()).await {
+    match merged(api, app.id, &path, body.clone()).await {
         Err(ApiError::Store(StoreError::NotFound(Resource::Route))) => {}
         answer => return Ok(one("Route successfully updated", answer?)),
     }
@@ -251,7 +280,7 @@ async fn create_or_update(
     match api.registry.create_route(route).await {
         // Another deploy of the same new route was faster; this one still has its say.
         Err(StoreError::Conflict(Conflict::RoutePath)) => {
-            let route = merged(api, app.id, path, body).await?;
+            let route = merged(api, app.id, &path, body).await?;
             Ok(one("Route successfully updated", route))
         }
         answer => Ok(one("Route successfully created", answer?)),
@@ -260,7 +289,7 @@ async fn create_or_update(
 
 /// The body of a request for the route at `path`, and that path's one spelling.
 fn addressed(request: Request, path: &str) -> Result<(Body, String), ApiError> {
-    let body = request.route.ok_or(Invalid::new("Missing new route"))?;
+    let Object(body) = request.route.ok_or(Invalid::new("Missing new route"))?;
     let path = clean_path(path);
     let given = body.path.as_deref().unwrap_or_default();
     if !given.is_empty() && clean_path(given) != path {
@@ -269,10 +298,8 @@ fn addressed(request: Request, path: &str) -> Result<(Body, String), ApiError> {
     Ok((body, path))
 }
 
-async fn merged(api: &ApiState, app: AppId, path: String, body: Body) -> Result<Route, ApiError> {
-    if path.contains('\0') {
-        return Err(ApiError::not_found(Resource::Route));
-    }
+async fn merged(api: &ApiState, app: AppId, path: &str, body: Body) -> Result<Route, ApiError> {
+    let path = stored_path(path)?;
     let change = move |route: &mut Route| -> Result<(), ApiError> {
         let mut draft = RouteDraft::of(route);
         body.clone().merge_into(&mut draft);

@@ -1,5 +1,6 @@
 use axum::extract::State;
 use axum::response::Response;
+use http::StatusCode;
 use serde::{Deserialize, Serialize};
 
 use crate::api::body::Payload;
@@ -117,4 +118,14 @@ pub(super) async fn update(
     let app_id = id(&path_id, Resource::App)?;
     let app = api.registry.update_app(app_id, change).await?;
     Ok(reply::json(&View::from(app)))
+}
+
+/// Takes the app's routes, functions and triggers along.
+pub(super) async fn delete(
+    State(api): State<ApiState>,
+    Segments(app): Segments<String>,
+) -> Result<StatusCode, ApiError> {
+    let id = id(&app, Resource::App)?;
+    api.registry.delete_app(id).await?;
+    Ok(StatusCode::NO_CONTENT)
 }

@@ -1,5 +1,6 @@
 use axum::extract::State;
 use axum::response::Response;
+use http::StatusCode;
 use serde::{Deserialize, Serialize};
 
 use crate::api::body::Payload;
@@ -172,4 +173,14 @@ pub(super) async fn update(
     let function_id = id(&path_id, Resource::Function)?;
     let function = api.registry.update_function(function_id, change).await?;
     Ok(reply::json(&View::from(function)))
+}
+
+/// Takes the function's triggers along.
+pub(super) async fn delete(
+    State(api): State<ApiState>,
+    Segments(function): Segments<String>,
+) -> Result<StatusCode, ApiError> {
+    let id = id(&function, Resource::Function)?;
+    api.registry.delete_function(id).await?;
+    Ok(StatusCode::NO_CONTENT)
 }

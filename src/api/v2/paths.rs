@@ -7,12 +7,20 @@ use crate::api::v2::{apps, fns, triggers};
 pub(in crate::api) fn router() -> Router<ApiState> {
     Router::new()
         .route("/v2/apps", get(apps::list).post(apps::create))
-        .route("/v2/apps/{id}", get(apps::get).put(apps::update))
+        .route(
+            "/v2/apps/{id}",
+            get(apps::get).put(apps::update).delete(apps::delete),
+        )
         .route("/v2/fns", get(fns::list).post(fns::create))
-        .route("/v2/fns/{id}", get(fns::get).put(fns::update))
+        .route(
+            "/v2/fns/{id}",
+            get(fns::get).put(fns::update).delete(fns::delete),
+        )
         .route("/v2/triggers", get(triggers::list).post(triggers::create))
         .route(
             "/v2/triggers/{id}",
-            get(triggers::get).put(triggers::update),
+            get(triggers::get)
+                .put(triggers::update)
+                .delete(triggers::delete),
         )
 }

@@ -1,5 +1,6 @@
 use axum::extract::State;
 use axum::response::Response;
+use http::StatusCode;
 use serde::{Deserialize, Serialize};
 
 use crate::api::body::Payload;
@@ -210,4 +211,13 @@ pub(super) async fn update(
     let trigger_id = id(&path_id, Resource::Trigger)?;
     let trigger = api.registry.update_trigger(trigger_id, change).await?;
     Ok(reply::json(&View::from(trigger)))
+}
+
+pub(super) async fn delete(
+    State(api): State<ApiState>,
+    Segments(trigger): Segments<String>,
+) -> Result<StatusCode, ApiError> {
+    let id = id(&trigger, Resource::Trigger)?;
+    api.registry.delete_trigger(id).await?;
+    Ok(StatusCode::NO_CONTENT)
 }
