@@ -19,6 +19,7 @@ mod endpoint;
 mod error;
 mod json;
 mod merge;
+mod openapi;
 mod params;
 mod reply;
 mod root;

@@ -1,6 +1,9 @@
 use axum::Router;
 use axum::routing::get;
+use utoipa::{OpenApi, ToSchema};
 
+use crate::api::error::Nested;
+use crate::api::openapi::complete;
 use crate::api::router::ApiState;
 use crate::api::v1::{apps, routes};
 
@@ -28,3 +31,36 @@ pub(in crate::api) fn router() -> Router<ApiState> {
                 .delete(routes::delete),
         )
 }
+
+/// The document of this version, from the handlers and their wire types.
+pub(in crate::api) fn document() -> utoipa::openapi::OpenApi {
+    complete(Doc::openapi(), Nested::name().as_ref())
+}
+
+#[derive(OpenApi)]
+#[openapi(
+    info(
+        title = "Kiln API v1",
+        version = "1",
+        description = "Apps by name and their routes. Every success is a 200.",
+        license(name = "Apache-2.0", identifier = "Apache-2.0"),
+    ),
+    components(schemas(Nested)),
+    paths(
+        apps::list,
+        apps::create,
+        apps::get,
+        apps::update,
+        apps::delete,
+        routes::list,
+        routes::create,
+        routes::put_root,
+        routes::patch_root,
+        routes::delete_root,
+        routes::get,
+        routes::put,
+        routes::patch,
+        routes::delete
+    )
+)]
+struct Doc;

@@ -1,6 +1,9 @@
 use axum::Router;
 use axum::routing::get;
+use utoipa::{OpenApi, ToSchema};
 
+use crate::api::error::Flat;
+use crate::api::openapi::complete;
 use crate::api::router::ApiState;
 use crate::api::v2::{apps, fns, triggers};
 
@@ -24,3 +27,37 @@ pub(in crate::api) fn router() -> Router<ApiState> {
                 .delete(triggers::delete),
         )
 }
+
+/// The document of this version, from the handlers and their wire types.
+pub(in crate::api) fn document() -> utoipa::openapi::OpenApi {
+    complete(Doc::openapi(), Flat::name().as_ref())
+}
+
+#[derive(OpenApi)]
+#[openapi(
+    info(
+        title = "Kiln API v2",
+        version = "2",
+        description = "Apps, functions and triggers, by id. A delete answers 204.",
+        license(name = "Apache-2.0", identifier = "Apache-2.0"),
+    ),
+    components(schemas(Flat)),
+    paths(
+        apps::list,
+        apps::create,
+        apps::get,
+        apps::update,
+        apps::delete,
+        fns::list,
+        fns::create,
+        fns::get,
+        fns::update,
+        fns::delete,
+        triggers::list,
+        triggers::create,
+        triggers::get,
+        triggers::update,
+        triggers::delete
+    )
+)]
+struct Doc;

@@ -10,6 +10,12 @@ const MAX_ANNOTATIONS: usize = 100;
 const MAX_ANNOTATION_KEY_BYTES: usize = 128;
 const MAX_ANNOTATION_VALUE_BYTES: usize = 512;
 
+/// Linux takes 128 KiB for one entry of an environment, with its `=` and final NUL.
+const MAX_CONFIG_ENTRY_BYTES: usize = 131_070;
+/// Linux takes about 2 MiB for arguments and environment; an app's and a function's config both
+/// have to fit.
+const MAX_CONFIG_BYTES: usize = 524_288;
+
 const TOO_MANY_ANNOTATIONS: Invalid = Invalid::new(
     "Invalid annotation change, new key(s) exceed maximum permitted number of annotations keys (100)",
 );
@@ -27,6 +33,7 @@ pub(super) fn is_image(image: &str) -> bool {
 
 /// A container's environment cannot hold other entries; without this check each call would fail.
 pub(super) fn config(config: &Config) -> Result<(), Invalid> {
+    let mut total = 0;
     for (key, value) in config {
         if key.is_empty() || key.contains(['=', '\0']) {
             return Err(Invalid::new(
@@ -38,8 +45,33 @@ pub(super) fn config(config: &Config) -> Result<(), Invalid> {
                 "Invalid config value, config values must be free of NUL",
             ));
         }
+        let bytes = key.len() + value.len();
+        if bytes > MAX_CONFIG_ENTRY_BYTES {
+            return Err(Invalid::new(
+                "Invalid config value length, a config key and its value may not be larger than 131070 bytes together",
+            ));
+        }
+        total += bytes;
+    }
+    if total > MAX_CONFIG_BYTES {
+        return Err(Invalid::new(
+            "Invalid config change, all config keys and values may not be larger than 524288 bytes together",
+        ));
     }
     Ok(())
+}
+
+/// Kinds of processors in the terms of Fn. Clients count on the refusal of other names; nothing
+/// here is chosen by them, so they are not kept.
+const SHAPES: [&str; 3] = ["GENERIC_X86", "GENERIC_ARM", "GENERIC_X86_ARM"];
+
+/// Refuses a shape that has no such name.
+pub(in crate::api) fn shape(name: Option<&str>, invalid: Invalid) -> Result<(), Invalid> {
+    match name {
+        None | Some("") => Ok(()),
+        Some(name) if SHAPES.contains(&name) => Ok(()),
+        Some(_) => Err(invalid),
+    }
 }
 
 pub(super) fn annotations(annotations: &Annotations) -> Result<(), Invalid> {
@@ -134,6 +166,13 @@ mod tests {
             let map = [(key.to_owned(), value.to_owned())].into();
             assert!(config(&map).is_err(), "{key:?}={value:?}");
         }
+        let large = |bytes: usize, entries: usize| -> Config {
+            let entry = |n: usize| (n.to_string(), "x".repeat(bytes - 1));
+            (0..entries).map(entry).collect()
+        };
+        assert_eq!(config(&large(131_070, 4)), Ok(()));
+        assert!(config(&large(131_071, 1)).is_err());
+        assert!(config(&large(131_070, 5)).is_err());
         let map = [("a.b-C".to_owned(), "=\n".to_owned())].into();
         assert_eq!(config(&map), Ok(()));
     }
