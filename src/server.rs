@@ -13,9 +13,9 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::task::TaskTracker;
 
 use crate::api::{self, ApiConfig, ApiState, Health};
-use crate::config::{LauncherKind, ServerConfig, StdioPath};
+use crate::config::{CorsOrigins, LauncherKind, ServerConfig, StdioPath};
 use crate::format::ExchangeLimits;
-use crate::gateway::{self, Control, Gateway, GatewayConfig, Stop, serve};
+use crate::gateway::{self, Control, Cors, Gateway, GatewayConfig, Stop, serve};
 use crate::invoke::{InvokeConfig, Invoker, Memory};
 use crate::launcher::docker::{self, DockerConfig};
 use crate::launcher::{DockerLauncher, LaunchError, Launcher, ProcessLauncher};
@@ -95,12 +95,13 @@ pub async fn run(config: ServerConfig) -> Result<(), ServerError> {
         invoke_config(&config),
         Some(memory),
     ));
-    let gateway = Arc::new(Gateway::new(
+    let gateway = Gateway::new(
         gateway_config(&config),
         registry.catalog().clone(),
         invoker.clone(),
         control(&config, registry.clone(), &*launcher),
-    ));
+    );
+    let gateway = Arc::new(gateway.with_cors(cors(&config)));
     let stop = Stop::default();
     let signals = stop_on_signals(stop.clone(), config.shutdown_grace)?;
     tracing::info!(
@@ -263,6 +264,14 @@ fn gateway_config(config: &ServerConfig) -> GatewayConfig {
         max_head_bytes: usize::try_from(config.max_request_header_bytes).unwrap_or(usize::MAX),
         max_body_bytes: config.max_request_bytes,
     }
+}
+
+fn cors(config: &ServerConfig) -> Option<Cors> {
+    let origins = match config.cors_origins.clone()? {
+        CorsOrigins::Any => None,
+        CorsOrigins::These(origins) => Some(origins),
+    };
+    Some(Cors::new(origins, config.cors_headers.clone()))
 }
 
 fn control(config: &ServerConfig, registry: Arc<Registry>, launcher: &dyn Launcher) -> Control {

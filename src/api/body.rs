@@ -3,6 +3,7 @@ use http_body_util::{BodyExt, LengthLimitError, Limited};
 use serde::de::DeserializeOwned;
 
 use crate::api::error::ApiError;
+use crate::api::json;
 use crate::api::router::ApiState;
 
 /// A JSON request body. `null` reads as an empty object, as it does in Fn.
@@ -28,7 +29,7 @@ impl<T: DeserializeOwned + Default> FromRequest<ApiState> for Payload<T> {
             }
             Err(_) => return Err(ApiError::InvalidJson),
         };
-        let value: Option<T> = serde_json::from_slice(&body).map_err(|_| ApiError::InvalidJson)?;
+        let value: Option<T> = json::parse(&body).map_err(|_| ApiError::InvalidJson)?;
         Ok(Self(value.unwrap_or_default()))
     }
 }

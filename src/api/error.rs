@@ -3,8 +3,9 @@ use std::borrow::Cow;
 use axum::response::{IntoResponse, Response};
 use http::StatusCode;
 use http::header::RETRY_AFTER;
-use serde_json::json;
+use serde::Serialize;
 use thiserror::Error;
+use utoipa::ToSchema;
 
 use crate::api::reply;
 use crate::store::{Conflict, Resource, StoreError, WriteError};
@@ -151,6 +152,20 @@ pub(super) enum Shape {
     Flat,
 }
 
+/// What went wrong.
+#[derive(Serialize, ToSchema)]
+#[schema(as = Error)]
+pub(super) struct Flat {
+    message: String,
+}
+
+/// What went wrong, in the envelope of v1.
+#[derive(Serialize, ToSchema)]
+#[schema(as = NestedError)]
+pub(super) struct Nested {
+    error: Flat,
+}
+
 impl Shape {
     pub(super) fn of(path: &str) -> Self {
         let nested = ["/v1", "/r"].into_iter().any(|root| {
@@ -166,12 +181,14 @@ pub(super) fn shaped(mut response: Response, shape: Shape) -> Response {
     let Some(Unshaped(text)) = response.extensions_mut().remove() else {
         return response;
     };
-    let body = match shape {
-        Shape::Nested => json!({"error": {"message": text}}),
-        Shape::Flat => json!({"message": text}),
-    };
+    let message = text.into_owned();
+    let error = Flat { message };
     let (mut parts, _) = response.into_parts();
-    let (json, body) = reply::json(&body).into_parts();
+    let (json, body) = match shape {
+        Shape::Nested => reply::json(&Nested { error }),
+        Shape::Flat => reply::json(&error),
+    }
+    .into_parts();
     parts.headers.extend(json.headers);
     Response::from_parts(parts, body)
 }

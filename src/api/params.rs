@@ -1,6 +1,7 @@
 use axum::extract::{FromRequestParts, Path, Query};
 use http::request::Parts;
 use serde::de::DeserializeOwned;
+use utoipa::IntoParams;
 
 use crate::api::cursor;
 use crate::api::error::{ApiError, Invalid};
@@ -21,6 +22,20 @@ impl<T: DeserializeOwned + Send, S: Send + Sync> FromRequestParts<S> for Segment
             Err(_) => Err(ApiError::UnknownPath(parts.uri.path().to_owned())),
         }
     }
+}
+
+/// What every list takes.
+#[derive(IntoParams)]
+#[into_params(parameter_in = Query)]
+#[expect(
+    dead_code,
+    reason = "`ListQuery` reads them, with less fuss than serde would make"
+)]
+pub(super) struct Paging {
+    /// `next_cursor` of the page before.
+    cursor: Option<String>,
+    /// Most items of a page: 30 unless told, at most 100.
+    per_page: Option<u32>,
 }
 
 /// The query of a list.

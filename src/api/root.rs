@@ -4,14 +4,22 @@ use axum::response::Response;
 use axum::routing::get;
 use serde_json::json;
 
-use crate::api::reply;
 use crate::api::router::ApiState;
+use crate::api::{reply, v1, v2};
 
 pub(super) fn router() -> Router<ApiState> {
     Router::new()
         .route("/", get(hello))
         .route("/version", get(version))
         .route("/health", get(health))
+        .route(
+            "/v1/openapi.json",
+            get(async || reply::json(&v1::document())),
+        )
+        .route(
+            "/v2/openapi.json",
+            get(async || reply::json(&v2::document())),
+        )
 }
 
 async fn hello() -> Response {

@@ -11,6 +11,9 @@ use crate::api::error::{ApiError, Shape, shaped};
 use crate::api::{root, v1, v2};
 use crate::store::Registry;
 
+/// Nothing that can be deployed needs more: a config has to fit into an environment.
+const MAX_BODY: usize = 1 << 20;
+
 /// What `GET /health` tells.
 #[derive(Clone, Copy, Debug, Serialize)]
 pub struct Health {
@@ -28,7 +31,7 @@ pub struct ApiConfig {
     pub public_url: Option<String>,
     /// What `GET /version` tells.
     pub version: &'static str,
-    /// Largest request body, in bytes.
+    /// Largest request body, in bytes; never more than 1 MiB.
     pub max_body: usize,
     pub health: Health,
 }
@@ -41,7 +44,8 @@ pub struct ApiState {
 }
 
 impl ApiState {
-    pub fn new(registry: Arc<Registry>, config: ApiConfig) -> Self {
+    pub fn new(registry: Arc<Registry>, mut config: ApiConfig) -> Self {
+        config.max_body = config.max_body.min(MAX_BODY);
         Self {
             registry,
             config: Arc::new(config),

@@ -3,6 +3,8 @@ use std::path::{Path, PathBuf};
 use std::str::FromStr;
 use std::time::Duration;
 
+use http::{HeaderName, HeaderValue};
+
 use crate::config::env::{Env, SettingError, refused};
 
 const MIB: u64 = 1024 * 1024;
@@ -75,6 +77,45 @@ impl FromStr for LogFormat {
     }
 }
 
+/// Sites whose pages may read the server's answers.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum CorsOrigins {
+    Any,
+    /// Scheme, host and port as browsers write them, e.g. `https://app.example.com`.
+    These(Vec<HeaderValue>),
+}
+
+impl FromStr for CorsOrigins {
+    type Err = ();
+
+    fn from_str(text: &str) -> Result<Self, ()> {
+        let origins: Vec<&str> = list(text).collect();
+        if origins.contains(&"*") {
+            return Ok(Self::Any);
+        }
+        let origins: Option<Vec<_>> = origins.into_iter().map(origin).collect();
+        match origins {
+            Some(origins) if !origins.is_empty() => Ok(Self::These(origins)),
+            _ => Err(()),
+        }
+    }
+}
+
+/// A path would never match: browsers send none.
+fn origin(text: &str) -> Option<HeaderValue> {
+    let (scheme, host) = text.split_once("://")?;
+    let plain = |c: char| c.is_ascii_graphic() && !"/?#@*".contains(c);
+    let whole = !scheme.is_empty() && !host.is_empty() && host.chars().all(plain);
+    whole.then(|| HeaderValue::from_str(text).ok()).flatten()
+}
+
+/// The entries of a list with commas.
+fn list(text: &str) -> impl Iterator<Item = &str> {
+    text.split(',')
+        .map(str::trim)
+        .filter(|item| !item.is_empty())
+}
+
 /// All that the server can be told; see [`Self::from_env`] for the variables.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ServerConfig {
@@ -121,6 +162,10 @@ pub struct ServerConfig {
     /// Base of the URLs shown to clients (`FN_PUBLIC_LB_URL`), without a trailing slash; the
     /// request's own host where it is not set.
     pub public_url: Option<String>,
+    /// Sites whose pages may use the API and call functions (`FN_API_CORS_ORIGINS`).
+    pub cors_origins: Option<CorsOrigins>,
+    /// Request headers that such pages may send (`FN_API_CORS_HEADERS`).
+    pub cors_headers: Vec<HeaderName>,
     /// Filter of the server's own log (`FN_LOG_LEVEL`), a level or a tracing directive.
     pub log_level: String,
     /// `FN_LOG_FORMAT`.
@@ -187,6 +232,8 @@ impl ServerConfig {
                 "seconds",
             )?),
             public_url: public_url(env)?,
+            cors_origins: cors_origins(env)?,
+            cors_headers: cors_headers(env)?,
             log_level: log_filter(env.text("FN_LOG_LEVEL")?.as_deref().unwrap_or("info")),
             log_format: env.parse("FN_LOG_FORMAT", LogFormat::Text, "text or json")?,
             data_dir,
@@ -247,6 +294,25 @@ fn public_url(env: &Env<'_>) -> Result<Option<String>, SettingError> {
     }
 }
 
+fn cors_origins(env: &Env<'_>) -> Result<Option<CorsOrigins>, SettingError> {
+    const NAME: &str = "FN_API_CORS_ORIGINS";
+    let Some(text) = env.text(NAME)? else {
+        return Ok(None);
+    };
+    let expected = "* or origins such as https://app.example.com, with commas between them";
+    let origins = text.parse().map_err(|()| refused(NAME, &text, expected))?;
+    Ok(Some(origins))
+}
+
+fn cors_headers(env: &Env<'_>) -> Result<Vec<HeaderName>, SettingError> {
+    const NAME: &str = "FN_API_CORS_HEADERS";
+    let text = env.text(NAME)?.unwrap_or_default();
+    list(&text)
+        .map(HeaderName::try_from)
+        .collect::<Result<_, _>>()
+        .map_err(|_| refused(NAME, &text, "names of headers, with commas between them"))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -271,6 +337,7 @@ mod tests {
         assert_eq!(config.max_request_bytes, 64 * MIB);
         assert_eq!(config.start_timeout, Duration::from_secs(30));
         assert_eq!(config.log_format, LogFormat::Text);
+        assert_eq!(config.cors_origins, None);
         assert_eq!(config.log_level, "info");
         assert_eq!(log_filter("WARNING"), "warn");
     }
@@ -307,6 +374,26 @@ mod tests {
         ] {
             assert_eq!(read(&[(name, value)]).unwrap_err().to_string(), error);
         }
+    }
+
+    #[test]
+    fn origins_are_a_list_or_everybody() {
+        let origins = |text| read(&[("FN_API_CORS_ORIGINS", text)]).map(|c| c.cors_origins);
+        let these = ["https://a.example", "http://b:8000"].map(HeaderValue::from_static);
+        let these = Some(CorsOrigins::These(these.into()));
+        assert_eq!(origins("https://a.example, http://b:8000,").unwrap(), these);
+        assert_eq!(origins("http://x,*").unwrap(), Some(CorsOrigins::Any));
+        for text in ["a.example", "https://", "https://a/", "https://*.a", ","] {
+            let error = origins(text).unwrap_err().to_string();
+            let expected = format!(
+                "FN_API_CORS_ORIGINS: {text} is not allowed, expected * or origins such as https://app.example.com, with commas between them"
+            );
+            assert_eq!(error, expected);
+        }
+        let headers = |text| read(&[("FN_API_CORS_HEADERS", text)]).map(|c| c.cors_headers);
+        let two = vec![http::header::AUTHORIZATION, http::header::CONTENT_TYPE];
+        assert_eq!(headers("Authorization, content-type").unwrap(), two);
+        assert!(headers("a b").is_err());
     }
 
     #[test]

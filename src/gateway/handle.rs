@@ -10,6 +10,7 @@ use hyper::body::Incoming;
 use tower::ServiceExt;
 use tower::util::BoxCloneSyncService;
 
+use super::cors::Cors;
 use super::respond::Failure;
 use super::target::Target;
 use super::{body, headers, sniff};
@@ -59,6 +60,7 @@ pub struct Gateway {
     catalog: Arc<Catalog>,
     invoker: Arc<Invoker>,
     control: Control,
+    cors: Option<Cors>,
 }
 
 impl Gateway {
@@ -75,10 +77,27 @@ impl Gateway {
             catalog,
             invoker,
             control,
+            cors: None,
         }
     }
 
+    /// Also answers pages of other sites. Without this, OPTIONS is a verb like any other.
+    pub fn with_cors(mut self, cors: Option<Cors>) -> Self {
+        self.cors = cors;
+        self
+    }
+
     pub(super) async fn handle(
+        self: &Arc<Self>,
+        request: Request<Incoming>,
+    ) -> Result<Response<Body>, Infallible> {
+        match &self.cors {
+            Some(cors) => Box::pin(cors.handle(self, request)).await,
+            None => self.answer(request).await,
+        }
+    }
+
+    pub(super) async fn answer(
         &self,
         request: Request<Incoming>,
     ) -> Result<Response<Body>, Infallible> {

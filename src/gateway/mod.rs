@@ -13,6 +13,7 @@
 //! - This room and `api` alone know HTTP statuses.
 
 mod body;
+mod cors;
 mod handle;
 mod headers;
 mod respond;
@@ -20,5 +21,6 @@ mod serve;
 mod sniff;
 mod target;
 
+pub use cors::Cors;
 pub use handle::{Control, Gateway, GatewayConfig, control};
 pub use serve::{Stop, serve};

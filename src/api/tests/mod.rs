@@ -1,6 +1,10 @@
 //! The control plane in process, over a store in a temporary file.
 
+mod contract;
+mod deletes;
 mod faults;
+mod golden;
+mod hostile;
 mod server;
 mod v1;
 mod v2;

@@ -7,6 +7,7 @@ use http_body_util::BodyExt;
 use serde_json::Value;
 use tower::ServiceExt;
 
+use super::contract;
 use crate::api::{ApiConfig, ApiState, Health, router};
 use crate::store::{Registry, SqliteStore, Store};
 
@@ -32,6 +33,10 @@ impl Server {
     }
 
     pub(super) async fn with_public_url(public_url: Option<&str>) -> Self {
+        Self::with(public_url, MAX_BODY).await
+    }
+
+    pub(super) async fn with(public_url: Option<&str>, max_body: usize) -> Self {
         let dir = tempfile::tempdir().unwrap();
         let store = SqliteStore::open(dir.path().join("fn.db")).await.unwrap();
         let store = Arc::new(store);
@@ -40,7 +45,7 @@ impl Server {
         let config = ApiConfig {
             public_url: public_url.map(str::to_owned),
             version: "1.2.3",
-            max_body: MAX_BODY,
+            max_body,
             health: Health {
                 launcher: "process",
                 stdio: "pipe",
@@ -55,14 +60,17 @@ impl Server {
     }
 
     pub(super) async fn send(&self, request: Request<Body>) -> Answer {
+        let (verb, path) = (request.method().clone(), request.uri().path().to_owned());
         let response = self.router.clone().oneshot(request).await.unwrap();
         let (parts, body) = response.into_parts();
         let body = body.collect().await.unwrap().to_bytes();
-        Answer {
+        let answer = Answer {
             status: parts.status,
             headers: parts.headers,
             text: String::from_utf8(body.to_vec()).unwrap(),
-        }
+        };
+        contract::holds(&verb, &path, &answer);
+        answer
     }
 
     /// `call` is a verb and a path, like `PUT /v2/fns/1`.
@@ -77,7 +85,11 @@ impl Server {
     }
 
     pub(super) async fn call(&self, call: &str, body: Value) -> Answer {
-        self.raw(call, body.to_string()).await
+        let answer = self.raw(call, body.to_string()).await;
+        if answer.status.is_success() {
+            contract::allows(call, &body);
+        }
+        answer
     }
 
     pub(super) async fn get(&self, path: &str) -> Answer {
@@ -109,7 +121,7 @@ impl Answer {
     #[track_caller]
     pub(super) fn nested(&self, status: u16, message: &str) {
         let message = Value::from(message);
-        self.refusal(
+        self.is(
             status,
             &format!("{{\"error\":{{\"message\":{message}}}}}\n"),
         );
@@ -118,11 +130,12 @@ impl Answer {
     #[track_caller]
     pub(super) fn flat(&self, status: u16, message: &str) {
         let message = Value::from(message);
-        self.refusal(status, &format!("{{\"message\":{message}}}\n"));
+        self.is(status, &format!("{{\"message\":{message}}}\n"));
     }
 
+    /// The whole answer, which must be JSON.
     #[track_caller]
-    fn refusal(&self, status: u16, body: &str) {
+    pub(super) fn is(&self, status: u16, body: &str) {
         assert_eq!((self.status.as_u16(), self.text.as_str()), (status, body));
         assert_eq!(
             self.headers["content-type"],

@@ -9,4 +9,4 @@ mod apps;
 mod paths;
 mod routes;
 
-pub(super) use paths::router;
+pub(super) use paths::{document, router};

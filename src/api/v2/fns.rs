@@ -1,21 +1,28 @@
 use axum::extract::State;
 use axum::response::Response;
+use http::StatusCode;
 use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
 
 use crate::api::body::Payload;
 use crate::api::endpoint::Base;
+use crate::api::error::Flat;
 use crate::api::error::{ApiError, Invalid};
-use crate::api::params::{ListQuery, Segments};
+use crate::api::openapi::requires;
+use crate::api::params::{ListQuery, Paging, Segments};
 use crate::api::router::ApiState;
 use crate::api::v2::page::{Page, differs, id};
-use crate::api::validate::FunctionDraft;
+use crate::api::validate::{FunctionDraft, shape};
 use crate::api::{merge, reply};
 use crate::model::{Annotations, AppId, Config, Function, Timestamp};
 use crate::store::{FunctionFilter, Resource};
 
 const MISSING_APP: Invalid = Invalid::new("Missing AppID on Fn");
 
-#[derive(Default, Deserialize)]
+const INVALID_SHAPE: Invalid = Invalid::new("Invalid Fn shape");
+
+#[derive(Default, Deserialize, ToSchema)]
+#[schema(as = FnBody)]
 pub(super) struct Body {
     id: Option<String>,
     name: Option<String>,
@@ -25,11 +32,18 @@ pub(super) struct Body {
     timeout: Option<i64>,
     idle_timeout: Option<i64>,
     format: Option<String>,
+    #[schema(value_type = Option<BTreeMap<String, Option<String>>>)]
     config: Option<merge::Texts>,
+    #[schema(value_type = Option<BTreeMap<String, Value>>)]
     annotations: Option<Annotations>,
+    /// `GENERIC_X86`, `GENERIC_ARM` or `GENERIC_X86_ARM`. Checked, and not kept.
+    shape: Option<String>,
 }
 
-#[derive(Serialize)]
+requires!(NewFunction, Body, "FnBody", ["name", "app_id", "image"]);
+
+#[derive(Serialize, ToSchema)]
+#[schema(as = Fn)]
 struct View {
     id: String,
     name: String,
@@ -38,10 +52,14 @@ struct View {
     memory: u64,
     timeout: u32,
     idle_timeout: u32,
+    #[schema(value_type = BTreeMap<String, String>)]
     config: Config,
     #[serde(skip_serializing_if = "Annotations::is_empty")]
+    #[schema(value_type = BTreeMap<String, Value>)]
     annotations: Annotations,
+    #[schema(value_type = String, format = DateTime)]
     created_at: Timestamp,
+    #[schema(value_type = String, format = DateTime)]
     updated_at: Timestamp,
     format: &'static str,
 }
@@ -82,6 +100,8 @@ impl Body {
     }
 }
 
+/// Lists functions by name.
+#[utoipa::path(get, path = "/v2/fns", tag = "fns", params(Paging, ("app_id" = String, Query, description = "Id of the app."), ("name" = Option<String>, Query, description = "Exactly this name.")), responses((status = 200, description = "A page of functions.", body = Page<View>)))]
 pub(super) async fn list(
     State(api): State<ApiState>,
     base: Base,
@@ -107,6 +127,8 @@ pub(super) async fn list(
     }))
 }
 
+/// Creates a function.
+#[utoipa::path(post, path = "/v2/fns", tag = "fns", request_body = NewFunction, responses((status = 200, description = "The new function.", body = View), (status = 404, description = "There is no such app.", body = Flat), (status = 409, description = "The app has a function of that name.", body = Flat)))]
 pub(super) async fn create(
     State(api): State<ApiState>,
     base: Base,
@@ -129,11 +151,14 @@ pub(super) async fn create(
         "" => Err(MISSING_APP),
         _ => Ok(app_id.unwrap_or_else(AppId::generate)),
     })?;
+    shape(body.shape.as_deref(), INVALID_SHAPE)?;
     function.app_id = app_id.ok_or(ApiError::not_found(Resource::App))?;
     let function = api.registry.create_function(function).await?;
     Ok(reply::json(&View::with_endpoint(function, &base)))
 }
 
+/// Loads a function.
+#[utoipa::path(get, path = "/v2/fns/{id}", tag = "fns", params(("id" = String, Path, description = "Id of the function.")), responses((status = 200, description = "The function.", body = View)))]
 pub(super) async fn get(
     State(api): State<ApiState>,
     base: Base,
@@ -144,6 +169,8 @@ pub(super) async fn get(
     Ok(reply::json(&View::with_endpoint(function, &base)))
 }
 
+/// Changes a function. What is absent or zero stays; an empty value deletes its key.
+#[utoipa::path(put, path = "/v2/fns/{id}", tag = "fns", params(("id" = String, Path, description = "Id of the function.")), request_body = Body, responses((status = 200, description = "The function as it is now.", body = View), (status = 409, description = "Name and app cannot be changed.", body = Flat)))]
 pub(super) async fn update(
     State(api): State<ApiState>,
     Segments(path_id): Segments<String>,
@@ -167,9 +194,21 @@ pub(super) async fn update(
         body.scalars_into(&mut draft);
         merge::config(&mut draft.config, body.config.clone());
         merge::annotations(&mut draft.annotations, body.annotations.clone());
-        Ok(draft.write(function)?)
+        draft.write(function)?;
+        Ok(shape(body.shape.as_deref(), INVALID_SHAPE)?)
     };
     let function_id = id(&path_id, Resource::Function)?;
     let function = api.registry.update_function(function_id, change).await?;
     Ok(reply::json(&View::from(function)))
+}
+
+/// Deletes a function and its triggers.
+#[utoipa::path(delete, path = "/v2/fns/{id}", tag = "fns", params(("id" = String, Path, description = "Id of the function.")), responses((status = 204, description = "It is gone.")))]
+pub(super) async fn delete(
+    State(api): State<ApiState>,
+    Segments(function): Segments<String>,
+) -> Result<StatusCode, ApiError> {
+    let id = id(&function, Resource::Function)?;
+    api.registry.delete_function(id).await?;
+    Ok(StatusCode::NO_CONTENT)
 }

@@ -11,4 +11,4 @@ mod page;
 mod paths;
 mod triggers;
 
-pub(super) use paths::router;
+pub(super) use paths::{document, router};

@@ -1,14 +1,16 @@
 use std::str::FromStr;
 
 use serde::Serialize;
+use utoipa::ToSchema;
 
 use crate::api::error::ApiError;
 use crate::store::Resource;
 
 /// One page of a list. `items` is never null: clients would show nothing at all.
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
 pub(super) struct Page<T> {
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
     pub(super) next_cursor: Option<String>,
     pub(super) items: Vec<T>,
 }

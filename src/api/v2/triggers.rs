@@ -1,11 +1,15 @@
 use axum::extract::State;
 use axum::response::Response;
+use http::StatusCode;
 use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
 
 use crate::api::body::Payload;
 use crate::api::endpoint::Base;
+use crate::api::error::Flat;
 use crate::api::error::{ApiError, Invalid};
-use crate::api::params::{ListQuery, Segments};
+use crate::api::openapi::requires;
+use crate::api::params::{ListQuery, Paging, Segments};
 use crate::api::router::ApiState;
 use crate::api::v2::page::{Page, differs, id};
 use crate::api::validate::{HTTP, TriggerDraft};
@@ -13,7 +17,8 @@ use crate::api::{merge, reply};
 use crate::model::{Annotations, FnId, Timestamp, Trigger, TriggerId};
 use crate::store::{Resource, StoreError, TriggerFilter};
 
-#[derive(Default, Deserialize)]
+#[derive(Default, Deserialize, ToSchema)]
+#[schema(as = TriggerBody)]
 pub(super) struct Body {
     id: Option<String>,
     name: Option<String>,
@@ -22,23 +27,35 @@ pub(super) struct Body {
     #[serde(rename = "type")]
     kind: Option<String>,
     source: Option<String>,
+    #[schema(value_type = Option<BTreeMap<String, Value>>)]
     annotations: Option<Annotations>,
     created_at: Option<String>,
     updated_at: Option<String>,
 }
 
-#[derive(Serialize)]
+requires!(
+    NewTrigger,
+    Body,
+    "TriggerBody",
+    ["name", "app_id", "fn_id", "type", "source"]
+);
+
+#[derive(Serialize, ToSchema)]
+#[schema(as = Trigger)]
 struct View {
     id: String,
     name: String,
     app_id: String,
     fn_id: String,
+    #[schema(value_type = String, format = DateTime)]
     created_at: Timestamp,
+    #[schema(value_type = String, format = DateTime)]
     updated_at: Timestamp,
     #[serde(rename = "type")]
     kind: &'static str,
     source: String,
     #[serde(skip_serializing_if = "Annotations::is_empty")]
+    #[schema(value_type = BTreeMap<String, Value>)]
     annotations: Annotations,
 }
 
@@ -65,6 +82,8 @@ impl View {
     }
 }
 
+/// Lists triggers by name.
+#[utoipa::path(get, path = "/v2/triggers", tag = "triggers", params(Paging, ("app_id" = String, Query, description = "Id of the app."), ("fn_id" = Option<String>, Query, description = "Id of the function."), ("name" = Option<String>, Query, description = "Exactly this name.")), responses((status = 200, description = "A page of triggers.", body = Page<View>)))]
 pub(super) async fn list(
     State(api): State<ApiState>,
     base: Base,
@@ -111,6 +130,8 @@ async fn list_of(
     Ok((app.name, triggers))
 }
 
+/// Creates a trigger.
+#[utoipa::path(post, path = "/v2/triggers", tag = "triggers", request_body = NewTrigger, responses((status = 200, description = "The new trigger.", body = View), (status = 404, description = "There is no such app or function.", body = Flat), (status = 409, description = "The function has a trigger of that name, or the app has one with that source.", body = Flat)))]
 pub(super) async fn create(
     State(api): State<ApiState>,
     base: Base,
@@ -168,6 +189,8 @@ fn is_time(text: Option<String>) -> Result<bool, ApiError> {
     Ok(time.as_millis() > 0)
 }
 
+/// Loads a trigger.
+#[utoipa::path(get, path = "/v2/triggers/{id}", tag = "triggers", params(("id" = String, Path, description = "Id of the trigger.")), responses((status = 200, description = "The trigger.", body = View)))]
 pub(super) async fn get(
     State(api): State<ApiState>,
     base: Base,
@@ -179,6 +202,8 @@ pub(super) async fn get(
     Ok(reply::json(&View::with_endpoint(trigger, &app.name, &base)))
 }
 
+/// Changes a trigger. What is absent or zero stays; an empty value deletes its key.
+#[utoipa::path(put, path = "/v2/triggers/{id}", tag = "triggers", params(("id" = String, Path, description = "Id of the trigger.")), request_body = Body, responses((status = 200, description = "The trigger as it is now.", body = View), (status = 409, description = "Name, app and function cannot be changed, and no two triggers of an app may have one source.", body = Flat)))]
 pub(super) async fn update(
     State(api): State<ApiState>,
     Segments(path_id): Segments<String>,
@@ -210,4 +235,15 @@ pub(super) async fn update(
     let trigger_id = id(&path_id, Resource::Trigger)?;
     let trigger = api.registry.update_trigger(trigger_id, change).await?;
     Ok(reply::json(&View::from(trigger)))
+}
+
+/// Deletes a trigger.
+#[utoipa::path(delete, path = "/v2/triggers/{id}", tag = "triggers", params(("id" = String, Path, description = "Id of the trigger.")), responses((status = 204, description = "It is gone.")))]
+pub(super) async fn delete(
+    State(api): State<ApiState>,
+    Segments(trigger): Segments<String>,
+) -> Result<StatusCode, ApiError> {
+    let id = id(&trigger, Resource::Trigger)?;
+    api.registry.delete_trigger(id).await?;
+    Ok(StatusCode::NO_CONTENT)
 }

@@ -13,4 +13,5 @@ mod trigger;
 pub(super) use app::AppDraft;
 pub(super) use function::FunctionDraft;
 pub(super) use route::RouteDraft;
+pub(super) use shared::shape;
 pub(super) use trigger::{HTTP, TriggerDraft};

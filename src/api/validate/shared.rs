@@ -10,6 +10,12 @@ const MAX_ANNOTATIONS: usize = 100;
 const MAX_ANNOTATION_KEY_BYTES: usize = 128;
 const MAX_ANNOTATION_VALUE_BYTES: usize = 512;
 
+/// Linux takes 128 KiB for one entry of an environment, with its `=` and final NUL.
+const MAX_CONFIG_ENTRY_BYTES: usize = 131_070;
+/// Linux takes about 2 MiB for arguments and environment; an app's and a function's config both
+/// have to fit.
+const MAX_CONFIG_BYTES: usize = 524_288;
+
 const TOO_MANY_ANNOTATIONS: Invalid = Invalid::new(
     "Invalid annotation change, new key(s) exceed maximum permitted number of annotations keys (100)",
 );
@@ -27,6 +33,7 @@ pub(super) fn is_image(image: &str) -> bool {
 
 /// A container's environment cannot hold other entries; without this check each call would fail.
 pub(super) fn config(config: &Config) -> Result<(), Invalid> {
+    let mut total = 0;
     for (key, value) in config {
         if key.is_empty() || key.contains(['=', '\0']) {
             return Err(Invalid::new(
@@ -38,8 +45,33 @@ pub(super) fn config(config: &Config) -> Result<(), Invalid> {
                 "Invalid config value, config values must be free of NUL",
             ));
         }
+        let bytes = key.len() + value.len();
+        if bytes > MAX_CONFIG_ENTRY_BYTES {
+            return Err(Invalid::new(
+                "Invalid config value length, a config key and its value may not be larger than 131070 bytes together",
+            ));
+        }
+        total += bytes;
+    }
+    if total > MAX_CONFIG_BYTES {
+        return Err(Invalid::new(
+            "Invalid config change, all config keys and values may not be larger than 524288 bytes together",
+        ));
     }
     Ok(())
+}
+
+/// Kinds of processors in the terms of Fn. Clients count on the refusal of other names; nothing
+/// here is chosen by them, so they are not kept.
+const SHAPES: [&str; 3] = ["GENERIC_X86", "GENERIC_ARM", "GENERIC_X86_ARM"];
+
+/// Refuses a shape that has no such name.
+pub(in crate::api) fn shape(name: Option<&str>, invalid: Invalid) -> Result<(), Invalid> {
+    match name {
+        None | Some("") => Ok(()),
+        Some(name) if SHAPES.contains(&name) => Ok(()),
+        Some(_) => Err(invalid),
+    }
 }
 
 pub(super) fn annotations(annotations: &Annotations) -> Result<(), Invalid> {
@@ -105,22 +137,25 @@ mod tests {
 
     #[test]
     fn annotations_are_refused_with_the_text_for_their_fault() {
+        const KEY: &str = "Invalid annotation key, annotation keys must be non-empty ascii strings excluding whitespace";
+        const KEY_LENGTH: &str =
+            "Invalid annotation key length, annotation keys may not be larger than 128 bytes";
+        const VALUE: &str = "Invalid annotation value, annotation values may only be non-empty strings, numbers, objects, or arrays";
+        const VALUE_LENGTH: &str = "Invalid annotation value length, annotation values may not be larger than 512 bytes when serialized as JSON";
         let long_key = "k".repeat(129);
         for (key, value, expected) in [
-            ("", json!(1), "key, annotation keys must be non-empty"),
-            ("a b", json!(1), "key, annotation keys must be non-empty"),
-            ("ä", json!(1), "key, annotation keys must be non-empty"),
-            ("a\0", json!(1), "key, annotation keys must be non-empty"),
-            (&long_key, json!(1), "key length"),
-            ("a", json!(null), "value, annotation values may only be"),
-            ("a", json!(""), "value, annotation values may only be"),
-            ("a", json!(true), "value, annotation values may only be"),
-            ("a", json!("x".repeat(511)), "value length"),
+            ("", json!(1), KEY),
+            ("a b", json!(1), KEY),
+            ("ä", json!(1), KEY),
+            ("a\0", json!(1), KEY),
+            (&long_key, json!(1), KEY_LENGTH),
+            ("a", json!(null), VALUE),
+            ("a", json!(""), VALUE),
+            ("a", json!(true), VALUE),
+            ("a", json!("x".repeat(511)), VALUE_LENGTH),
         ] {
             let refusal = annotations(&[(key.to_owned(), value)].into()).unwrap_err();
-            let text = refusal.to_string();
-            let start = format!("Invalid annotation {expected}");
-            assert!(text.starts_with(&start), "{key:?}: {text}");
+            assert_eq!(refusal.to_string(), expected, "{key:?}");
         }
         let fine = [("a/b.c~!".to_owned(), json!("x".repeat(510)))].into();
         assert_eq!(annotations(&fine), Ok(()));
@@ -133,6 +168,26 @@ mod tests {
         for (key, value) in [("", "v"), ("a=b", "v"), ("a\0", "v"), ("a", "\0")] {
             let map = [(key.to_owned(), value.to_owned())].into();
             assert!(config(&map).is_err(), "{key:?}={value:?}");
+        }
+        let large = |bytes: usize, entries: usize| -> Config {
+            let entry = |n: usize| (n.to_string(), "x".repeat(bytes - 1));
+            (0..entries).map(entry).collect()
+        };
+        assert_eq!(config(&large(131_070, 4)), Ok(()));
+        for (bytes, entries, expected) in [
+            (
+                131_071,
+                1,
+                "Invalid config value length, a config key and its value may not be larger than 131070 bytes together",
+            ),
+            (
+                131_070,
+                5,
+                "Invalid config change, all config keys and values may not be larger than 524288 bytes together",
+            ),
+        ] {
+            let refusal = config(&large(bytes, entries)).unwrap_err();
+            assert_eq!(refusal.to_string(), expected);
         }
         let map = [("a.b-C".to_owned(), "=\n".to_owned())].into();
         assert_eq!(config(&map), Ok(()));

@@ -3,7 +3,7 @@
 mod gateway;
 mod images;
 
-pub(crate) use gateway::{Gateway, run_cli};
+pub(crate) use gateway::{Gateway, Reply, run_cli};
 pub(crate) use images::Example;
 
 /// What runs the functions.
