@@ -139,7 +139,7 @@ fn command() -> clap::Command {
             let about = command.find_subcommand(name).and_then(|c| c.get_about());
             let about = about.map(ToString::to_string).unwrap_or_default();
             // Writing to a string cannot fail.
-            let _ = writeln!(help, "  {name:<10}{about}");
+            let _ = writeln!(help, "  {name:<11}{about}");
         }
         help.push('\n');
     }
@@ -232,7 +232,7 @@ mod tests {
         assert_eq!(grouped, all);
         let help = command.clone().render_help().to_string();
         assert!(
-            help.contains("\nWrite and run functions:\n  init      Create a function folder\n")
+            help.contains("\nWrite and run functions:\n  init       Create a function folder\n")
         );
     }
 

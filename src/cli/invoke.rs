@@ -25,6 +25,7 @@ const LOG_HINT: &str = "see what the function wrote with fn get logs APP FUNCTIO
 #[derive(Debug, Args)]
 #[command(after_help = "Example: echo -n Ann | fn invoke demo greet")]
 pub(super) struct InvokeArgs {
+    /// Name of the app.
     #[arg(value_parser = NonEmptyStringValueParser::new())]
     app: String,
     /// Name of the function, or the path of a route, which starts with /.
@@ -36,6 +37,7 @@ pub(super) struct InvokeArgs {
 #[derive(Debug, Args)]
 #[command(after_help = "Example: echo -n Ann | fn call demo /greet")]
 pub(super) struct CallArgs {
+    /// Name of the app.
     #[arg(value_parser = NonEmptyStringValueParser::new())]
     app: String,
     /// Path of the route.

@@ -52,6 +52,7 @@ impl List {
 #[derive(Debug, Args)]
 #[command(after_help = "Example: fn inspect app demo config.GREETING")]
 pub(in crate::cli) struct Inspect {
+    /// Name of the app.
     #[arg(value_parser = NonEmptyStringValueParser::new())]
     app: String,
     /// Show this property only, as JSON, for example config.KEY.
@@ -71,6 +72,7 @@ impl Inspect {
 #[derive(Debug, Args)]
 #[command(after_help = "Example: fn update app demo --config GREETING=Hi --config OLD=")]
 pub(in crate::cli) struct Update {
+    /// Name of the app.
     #[arg(value_parser = NonEmptyStringValueParser::new())]
     app: String,
     #[command(flatten)]
@@ -92,6 +94,7 @@ impl Update {
 #[derive(Debug, Args)]
 #[command(after_help = "The app's functions, triggers, routes, calls and logs go with it.")]
 pub(in crate::cli) struct Delete {
+    /// Name of the app.
     #[arg(value_parser = NonEmptyStringValueParser::new())]
     app: String,
     #[command(flatten)]

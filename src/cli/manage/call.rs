@@ -58,6 +58,7 @@ impl Source {
 #[command(after_help = "Example: fn list calls demo greet -n 5\n\
     The newest call is first. Calls that still run are not shown.")]
 pub(in crate::cli) struct List {
+    /// Name of the app.
     #[arg(value_parser = NonEmptyStringValueParser::new())]
     app: String,
     /// Only calls of this function, or of the route with this path, which starts with /.
@@ -115,6 +116,7 @@ impl List {
 #[derive(Debug, Args)]
 #[command(allow_missing_positional = true)]
 pub(in crate::cli) struct Get {
+    /// Name of the app.
     #[arg(value_parser = NonEmptyStringValueParser::new())]
     app: String,
     /// The function that was called, or the path of the route, which starts with /.
@@ -141,6 +143,7 @@ impl Get {
     after_help = "Example: fn get logs demo greet last"
 )]
 pub(in crate::cli) struct Log {
+    /// Name of the app.
     #[arg(value_parser = NonEmptyStringValueParser::new())]
     app: String,
     /// The function that was called, or the path of the route, which starts with /.

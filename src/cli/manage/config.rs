@@ -33,6 +33,7 @@ pub(in crate::cli) trait Operation: Args {
 
 #[derive(Debug, Args)]
 pub(in crate::cli) struct OfApp {
+    /// Name of the app.
     #[arg(value_parser = NonEmptyStringValueParser::new())]
     app: String,
 }
@@ -59,8 +60,10 @@ impl Owner for OfApp {
 
 #[derive(Debug, Args)]
 pub(in crate::cli) struct OfFunction {
+    /// Name of the app.
     #[arg(value_parser = NonEmptyStringValueParser::new())]
     app: String,
+    /// Name of the function.
     #[arg(value_parser = NonEmptyStringValueParser::new())]
     function: String,
 }
@@ -87,8 +90,10 @@ impl Owner for OfFunction {
 
 #[derive(Debug, Args)]
 pub(in crate::cli) struct OfRoute {
+    /// Name of the app.
     #[arg(value_parser = NonEmptyStringValueParser::new())]
     app: String,
+    /// Path of the route, for example /hello.
     #[arg(value_parser = route::path)]
     path: String,
 }
@@ -119,8 +124,10 @@ impl Owner for OfRoute {
 pub(in crate::cli) struct Set<O: Owner> {
     #[command(flatten)]
     owner: O,
+    /// Name of the value.
     #[arg(value_parser = NonEmptyStringValueParser::new())]
     key: String,
+    /// The value.
     value: String,
 }
 
@@ -143,6 +150,7 @@ impl<O: Owner> Operation for Set<O> {
 pub(in crate::cli) struct Get<O: Owner> {
     #[command(flatten)]
     owner: O,
+    /// Name of the value.
     #[arg(value_parser = NonEmptyStringValueParser::new())]
     key: String,
     #[command(flatten)]
@@ -178,6 +186,7 @@ impl<O: Owner> Operation for List<O> {
 pub(in crate::cli) struct Unset<O: Owner> {
     #[command(flatten)]
     owner: O,
+    /// Names of the values.
     #[arg(required = true, value_name = "KEY", value_parser = NonEmptyStringValueParser::new())]
     keys: Vec<String>,
 }

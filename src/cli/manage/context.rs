@@ -93,6 +93,7 @@ impl Inspect {
 
 #[derive(Debug, Args)]
 pub(in crate::cli) struct Use {
+    /// Name of the context.
     #[arg(value_name = "CONTEXT", value_parser = NonEmptyStringValueParser::new())]
     name: String,
 }
@@ -124,6 +125,7 @@ pub(in crate::cli) struct Update {
     /// What to change in the context in use, for example api-url or registry.
     #[arg(value_parser = NonEmptyStringValueParser::new())]
     key: String,
+    /// The value.
     #[arg(required_unless_present = "delete", value_parser = NonEmptyStringValueParser::new())]
     value: Option<String>,
     /// Remove the key.
@@ -144,6 +146,7 @@ impl Update {
 
 #[derive(Debug, Args)]
 pub(in crate::cli) struct Delete {
+    /// Name of the context.
     #[arg(value_name = "CONTEXT", value_parser = NonEmptyStringValueParser::new())]
     name: String,
     #[command(flatten)]

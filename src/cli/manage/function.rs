@@ -49,6 +49,7 @@ impl Create {
 
 #[derive(Debug, Args)]
 pub(in crate::cli) struct List {
+    /// Name of the app.
     #[arg(value_parser = NonEmptyStringValueParser::new())]
     app: String,
     #[command(flatten)]
@@ -69,8 +70,10 @@ impl List {
 #[derive(Debug, Args)]
 #[command(after_help = "Example: curl -d Ann \"$(fn inspect function demo greet --endpoint)\"")]
 pub(in crate::cli) struct Inspect {
+    /// Name of the app.
     #[arg(value_parser = NonEmptyStringValueParser::new())]
     app: String,
+    /// Name of the function.
     #[arg(value_parser = NonEmptyStringValueParser::new())]
     function: String,
     /// Show this property only, as JSON, for example image or config.KEY.
@@ -109,8 +112,10 @@ pub(super) fn no_endpoint(what: &str) -> Failure {
 #[derive(Debug, Args)]
 #[command(after_help = "Example: fn update function demo greet --memory 256 --timeout 60")]
 pub(in crate::cli) struct Update {
+    /// Name of the app.
     #[arg(value_parser = NonEmptyStringValueParser::new())]
     app: String,
+    /// Name of the function.
     #[arg(value_parser = NonEmptyStringValueParser::new())]
     function: String,
     /// The image to run; the same as --image.
@@ -140,8 +145,10 @@ impl Update {
 #[derive(Debug, Args)]
 #[command(after_help = "The function's triggers go with it.")]
 pub(in crate::cli) struct Delete {
+    /// Name of the app.
     #[arg(value_parser = NonEmptyStringValueParser::new())]
     app: String,
+    /// Name of the function.
     #[arg(value_parser = NonEmptyStringValueParser::new())]
     function: String,
     #[command(flatten)]

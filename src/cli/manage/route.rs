@@ -54,6 +54,7 @@ impl Create {
 
 #[derive(Debug, Args)]
 pub(in crate::cli) struct List {
+    /// Name of the app.
     #[arg(value_parser = NonEmptyStringValueParser::new())]
     app: String,
     /// Only routes with this image.
@@ -82,8 +83,10 @@ impl List {
 #[derive(Debug, Args)]
 #[command(after_help = "Example: fn inspect route demo /hello timeout")]
 pub(in crate::cli) struct Inspect {
+    /// Name of the app.
     #[arg(value_parser = NonEmptyStringValueParser::new())]
     app: String,
+    /// Path of the route, for example /hello.
     #[arg(value_parser = path)]
     path: String,
     /// Show this property only, as JSON, for example image or config.KEY.
@@ -102,8 +105,10 @@ impl Inspect {
 #[derive(Debug, Args)]
 #[command(after_help = "Example: fn update route demo /hello --headers Cache-Control=no-store")]
 pub(in crate::cli) struct Update {
+    /// Name of the app.
     #[arg(value_parser = NonEmptyStringValueParser::new())]
     app: String,
+    /// Path of the route, for example /hello.
     #[arg(value_parser = path)]
     path: String,
     /// The image to run; the same as --image.
@@ -130,8 +135,10 @@ impl Update {
 
 #[derive(Debug, Args)]
 pub(in crate::cli) struct Delete {
+    /// Name of the app.
     #[arg(value_parser = NonEmptyStringValueParser::new())]
     app: String,
+    /// Path of the route, for example /hello.
     #[arg(value_parser = path)]
     path: String,
     #[command(flatten)]

@@ -25,10 +25,13 @@ pub(super) struct TriggerFlags {
 /// A trigger's place: triggers have names of their own within a function.
 #[derive(Debug, Args)]
 pub(super) struct TriggerName {
+    /// Name of the app.
     #[arg(value_parser = NonEmptyStringValueParser::new())]
     app: String,
+    /// Name of the function.
     #[arg(value_parser = NonEmptyStringValueParser::new())]
     function: String,
+    /// Name of the trigger.
     #[arg(value_parser = NonEmptyStringValueParser::new())]
     trigger: String,
 }
@@ -83,6 +86,7 @@ impl Create {
 
 #[derive(Debug, Args)]
 pub(in crate::cli) struct List {
+    /// Name of the app.
     #[arg(value_parser = NonEmptyStringValueParser::new())]
     app: String,
     /// Only those of this function.
