@@ -49,6 +49,30 @@ pub(super) enum ClientError {
     BadBase { base: String },
 }
 
+impl ClientError {
+    /// What a person can do about it.
+    pub(super) fn hint(&self) -> &'static str {
+        match self {
+            Self::Unreachable { .. } => "start a server with fn start, or set FN_API_URL",
+            Self::Broken { .. } => "the server's log may say more; look before you try again",
+            Self::Refused { status, .. } => match *status {
+                StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => "set FN_TOKEN",
+                StatusCode::NOT_FOUND => "see what there is with fn list",
+                StatusCode::METHOD_NOT_ALLOWED | StatusCode::GONE => {
+                    "compare the versions with fn version: the server has no such operation"
+                }
+                StatusCode::CONFLICT => "change it with fn update, or choose another name",
+                status if status.is_client_error() => "see --help for what is allowed",
+                _ => "the server's log says more",
+            },
+            Self::Unreadable { .. } | Self::TooLarge { .. } => {
+                "see whether FN_API_URL or the context leads to an Fn server"
+            }
+            Self::BadBase { .. } => "set FN_API_URL to a URL such as http://localhost:8080",
+        }
+    }
+}
+
 /// How the server runs functions.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Launcher {
@@ -116,22 +140,31 @@ impl Api {
         self.answer(method, url, |request| request.json(body)).await
     }
 
+    /// Whether the answer has a body differs between the APIs, and it says nothing.
+    pub(super) async fn delete(&self, parts: &[&str]) -> Result<(), ClientError> {
+        let url = self.url(parts);
+        self.exchange(Method::DELETE, &url, |request| request)
+            .await?;
+        Ok(())
+    }
+
     /// Calls a function: any status is an answer.
     pub(super) async fn call(
         &self,
+        method: Method,
         url: Url,
         content_type: &str,
         body: Vec<u8>,
     ) -> Result<Response, ClientError> {
         let request = self
-            .request(Method::POST, url.clone())
+            .request(method.clone(), url.clone())
             .timeout(CALL)
             .header(CONTENT_TYPE, content_type)
             .body(body);
         request
             .send()
             .await
-            .map_err(|error| self.broken(Method::POST, &url, error))
+            .map_err(|error| self.broken(method, &url, error))
     }
 
     /// Which launcher the server has; one that does not say is Fn's own, which has Docker.
@@ -182,16 +215,31 @@ impl Api {
         url: Url,
         fill: impl FnOnce(RequestBuilder) -> RequestBuilder,
     ) -> Result<T, ClientError> {
+        let body = self.exchange(method.clone(), &url, fill).await?;
+        serde_json::from_slice(&body).map_err(|source| ClientError::Unreadable {
+            method,
+            path: url.path().to_owned(),
+            source,
+        })
+    }
+
+    /// Sends a request, and gives the body of the answer if that is a success.
+    async fn exchange(
+        &self,
+        method: Method,
+        url: &Url,
+        fill: impl FnOnce(RequestBuilder) -> RequestBuilder,
+    ) -> Result<Vec<u8>, ClientError> {
         let request = self.request(method.clone(), url.clone()).timeout(CONTROL);
         let response = fill(request)
             .send()
             .await
-            .map_err(|error| self.broken(method.clone(), &url, error))?;
+            .map_err(|error| self.broken(method.clone(), url, error))?;
         let status = response.status();
         let path = url.path().to_owned();
         let Some(body) = read(response, MAX_ANSWER)
             .await
-            .map_err(|error| self.broken(method.clone(), &url, error))?
+            .map_err(|error| self.broken(method.clone(), url, error))?
         else {
             return Err(ClientError::TooLarge { method, path });
         };
@@ -205,11 +253,7 @@ impl Api {
                 message,
             });
         }
-        serde_json::from_slice(&body).map_err(|source| ClientError::Unreadable {
-            method,
-            path,
-            source,
-        })
+        Ok(body)
     }
 
     fn broken(&self, method: Method, url: &Url, source: reqwest::Error) -> ClientError {

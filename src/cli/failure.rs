@@ -81,8 +81,11 @@ fn hint(error: &anyhow::Error) -> Option<String> {
     if let Some(failure) = find::<Failure>(error) {
         return failure.hint.clone();
     }
-    if let Some(ClientError::Unreachable { .. }) = find::<ClientError>(error) {
-        return Some("start a server with fn start, or set FN_API_URL".to_owned());
+    if let Some(error) = find::<ClientError>(error) {
+        return Some(error.hint().to_owned());
+    }
+    if let Some(error) = find::<ClientConfigError>(error) {
+        return context_hint(error).map(str::to_owned);
     }
     if let Some(ManifestError::NotFound { .. }) = find::<ManifestError>(error) {
         return Some("create a function with fn init --runtime rust NAME".to_owned());
@@ -90,6 +93,29 @@ fn hint(error: &anyhow::Error) -> Option<String> {
     find::<BuildError>(error)
         .and_then(BuildError::hint)
         .map(str::to_owned)
+}
+
+fn context_hint(error: &ClientConfigError) -> Option<&'static str> {
+    match error {
+        // These say what they expect.
+        ClientConfigError::Setting(_) => None,
+        ClientConfigError::NoContext { .. } => {
+            Some("see fn list contexts, or make it with fn create context")
+        }
+        ClientConfigError::Exists { .. } => {
+            Some("change it with fn --context NAME update context KEY VALUE")
+        }
+        ClientConfigError::InUse { .. } => {
+            Some("use another one with fn use context, or none with fn unset context")
+        }
+        ClientConfigError::NoneInUse => Some("choose one with fn use context"),
+        ClientConfigError::NoKey { .. } => Some("see fn inspect context"),
+        ClientConfigError::NoHome => Some("set HOME, or name the server with FN_API_URL"),
+        ClientConfigError::Syntax { .. } => Some("correct the file, or delete it"),
+        ClientConfigError::Read { .. } | ClientConfigError::Write { .. } => {
+            Some("see who may read and write the folder")
+        }
+    }
 }
 
 fn find<E: std::error::Error + 'static>(error: &anyhow::Error) -> Option<&E> {

@@ -65,6 +65,7 @@ impl FakeServer {
             },
             api: self.api(),
             verbose: false,
+            interactive: false,
             docker_host: None,
             docker_config: None,
         }

@@ -5,11 +5,12 @@ use anyhow::Context as _;
 use clap::builder::NonEmptyStringValueParser;
 use clap::{Args, ValueEnum};
 use reqwest::header::HeaderMap;
-use reqwest::{Response, Url};
+use reqwest::{Method, Response, Url};
 use serde::Serialize;
 
 use crate::cli::client::{Api, read};
 use crate::cli::failure::Failure;
+use crate::cli::manage::find_function;
 use crate::cli::output;
 use crate::cli::session::Session;
 use crate::cli::wire::error_message;
@@ -19,12 +20,37 @@ const MAX_ERROR: usize = 64 * 1024;
 /// A result that is shown as one JSON object has to be held in memory.
 const MAX_JSON: usize = 64 * 1024 * 1024;
 
+const LOG_HINT: &str = "see what the function wrote with fn get logs APP FUNCTION last";
+
 #[derive(Debug, Args)]
+#[command(after_help = "Example: echo -n Ann | fn invoke demo greet")]
 pub(super) struct InvokeArgs {
+    /// Name of the app.
     #[arg(value_parser = NonEmptyStringValueParser::new())]
     app: String,
     /// Name of the function, or the path of a route, which starts with /.
     function: String,
+    #[command(flatten)]
+    call: CallFlags,
+}
+
+#[derive(Debug, Args)]
+#[command(after_help = "Example: echo -n Ann | fn call demo /greet")]
+pub(super) struct CallArgs {
+    /// Name of the app.
+    #[arg(value_parser = NonEmptyStringValueParser::new())]
+    app: String,
+    /// Path of the route.
+    path: String,
+    /// POST where something comes on stdin, else GET.
+    #[arg(long)]
+    method: Option<Method>,
+    #[command(flatten)]
+    call: CallFlags,
+}
+
+#[derive(Debug, Args)]
+struct CallFlags {
     /// Content type of the body.
     #[arg(long, default_value = "text/plain")]
     content_type: String,
@@ -52,11 +78,43 @@ struct Shown {
 pub(super) async fn run(args: &InvokeArgs, session: &Session) -> anyhow::Result<()> {
     let url = endpoint(&session.api, &args.app, &args.function).await?;
     let body = tokio::task::spawn_blocking(stdin_body).await??;
-    let response = session.api.call(url, &args.content_type, body).await?;
-    match args.output {
+    perform(&session.api, Method::POST, url, body, &args.call).await
+}
+
+/// Calls a route as Fn 0.4 did: what it is called with depends on stdin.
+pub(super) async fn call(args: &CallArgs, session: &Session) -> anyhow::Result<()> {
+    let body = tokio::task::spawn_blocking(stdin_body).await??;
+    call_with(args, body, &session.api).await
+}
+
+async fn call_with(args: &CallArgs, body: Vec<u8>, api: &Api) -> anyhow::Result<()> {
+    let method = match &args.method {
+        Some(method) => method.clone(),
+        None if body.is_empty() => Method::GET,
+        None => Method::POST,
+    };
+    let url = route_url(api, &args.app, &args.path);
+    perform(api, method, url, body, &args.call).await
+}
+
+async fn perform(
+    api: &Api,
+    method: Method,
+    url: Url,
+    body: Vec<u8>,
+    flags: &CallFlags,
+) -> anyhow::Result<()> {
+    let response = api.call(method, url, &flags.content_type, body).await?;
+    match flags.output {
         Some(OutputArg::Json) => show_json(response).await,
-        None => show(response, args.display_call_id).await,
+        None => show(response, flags.display_call_id).await,
     }
+}
+
+fn route_url(api: &Api, app: &str, path: &str) -> Url {
+    let mut parts = vec!["r", app];
+    parts.extend(path.trim_start_matches('/').split('/'));
+    api.url(&parts)
 }
 
 /// What is piped in; nothing where somebody sits at the keyboard.
@@ -70,26 +128,14 @@ fn stdin_body() -> anyhow::Result<Vec<u8>> {
 }
 
 async fn endpoint(api: &Api, app_name: &str, name: &str) -> anyhow::Result<Url> {
-    if let Some(path) = name.strip_prefix('/') {
-        let mut parts = vec!["r", app_name];
-        parts.extend(path.split('/'));
-        return Ok(api.url(&parts));
+    if name.starts_with('/') {
+        return Ok(route_url(api, app_name, name));
     }
-    let Some(app) = api.find_app(app_name).await? else {
-        return Err(Failure::new(format!("app {app_name} does not exist"))
-            .hint("see fn list apps")
-            .into());
-    };
-    let Some(function) = api.find_function(&app.id, name).await? else {
-        return Err(
-            Failure::new(format!("function {name} does not exist in app {app_name}"))
-                .hint(format!("see fn list functions {app_name}"))
-                .into(),
-        );
-    };
+    let function = find_function(api, app_name, name).await?;
     let Some(url) = function.endpoint() else {
         let message = "Fn invoke url annotation not present, fnproject.io/fn/invokeEndpoint";
-        return Err(Failure::new(message).into());
+        let hint = "call the function through a trigger; see fn list triggers";
+        return Err(Failure::new(message).hint(hint).into());
     };
     Url::parse(url).with_context(|| format!("the server gave {url:?} as the function's address"))
 }
@@ -105,7 +151,7 @@ async fn show(mut response: Response, display_call_id: bool) -> anyhow::Result<(
         let message = error_message(&body)
             .unwrap_or_else(|| String::from_utf8_lossy(&body).trim().to_owned());
         let text = format!("Error invoking function. status: {status} message: {message}");
-        return Err(Failure::new(text).into());
+        return Err(Failure::new(text).hint(LOG_HINT).into());
     }
     while let Some(chunk) = response.chunk().await.context("the answer broke off")? {
         output::raw(&chunk)?;
@@ -124,7 +170,9 @@ async fn show_json(response: Response) -> anyhow::Result<()> {
     }
     let status_code = response.status().as_u16();
     let Some(body) = read(response, MAX_JSON).await? else {
-        return Err(Failure::new("the result is too large for --output json").into());
+        return Err(Failure::new("the result is too large for --output json")
+            .hint("leave --output out")
+            .into());
     };
     output::json(&Shown {
         body: String::from_utf8_lossy(&body).into_owned(),
@@ -133,7 +181,7 @@ async fn show_json(response: Response) -> anyhow::Result<()> {
     })?;
     if status_code >= 400 {
         let text = format!("Error invoking function. status: {status_code}");
-        return Err(Failure::new(text).into());
+        return Err(Failure::new(text).hint(LOG_HINT).into());
     }
     Ok(())
 }
@@ -177,12 +225,38 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn the_method_of_a_call_depends_on_its_body() {
+        let ok = (200, "{}");
+        let server = FakeServer::start(&[ok, ok, ok]).await;
+        let mut args = CallArgs {
+            app: "a".to_owned(),
+            path: "p".to_owned(),
+            method: None,
+            call: CallFlags {
+                content_type: "text/plain".to_owned(),
+                display_call_id: true,
+                output: None,
+            },
+        };
+        call_with(&args, Vec::new(), &server.api()).await.unwrap();
+        call_with(&args, b"hi".to_vec(), &server.api())
+            .await
+            .unwrap();
+        args.method = Some(Method::PUT);
+        call_with(&args, Vec::new(), &server.api()).await.unwrap();
+        assert_eq!(
+            server.asked(),
+            ["GET /r/a/p", "POST /r/a/p hi", "PUT /r/a/p"]
+        );
+    }
+
+    #[tokio::test]
     async fn an_error_of_the_function_is_an_error_of_the_command() {
         let server = FakeServer::start(&[(502, r#"{"message":"function failed"}"#)]).await;
         let url = server.api().url(&["invoke", "F1"]);
         let answer = server
             .api()
-            .call(url, "text/plain", b"hi".to_vec())
+            .call(Method::POST, url, "text/plain", b"hi".to_vec())
             .await
             .unwrap();
         assert_eq!(call_id(answer.headers()).as_deref(), Some("01CALL"));

@@ -1,8 +1,9 @@
-//! The command line: a file per command.
+//! The command line: a file per command, and `manage/` for those that only talk to the server.
 //!
 //! Invariants: arguments are read with clap here and nowhere else; every character that reaches the
 //! terminal goes through `output.rs`; a command that changes something checks everything it can
-//! before the first change; a request that is not idempotent is never sent twice.
+//! before the first change; a request that is not idempotent is never sent twice; nothing is deleted
+//! without a yes or `--force`.
 //!
 //! Exit codes: 0 done (also when the reader of our output went away), 1 the command could not do
 //! what it was asked for a reason the message names, 2 the arguments make no sense, 70 a fault of
@@ -19,7 +20,7 @@ mod failure;
 mod fake_server;
 mod init;
 mod invoke;
-mod list;
+mod manage;
 mod output;
 mod session;
 mod start;

@@ -3,6 +3,7 @@
 use std::io::{self, IsTerminal as _, Write as _};
 use std::time::Duration;
 
+use dialoguer::Confirm;
 use indicatif::{ProgressBar, ProgressStyle};
 use parking_lot::Mutex;
 
@@ -33,6 +34,25 @@ pub(super) fn table(head: &[&str], rows: &[Vec<String>]) -> io::Result<()> {
         line(&text)?;
     }
     Ok(())
+}
+
+/// Whether results go to a person and not into a file or another program.
+pub(super) fn is_read_by_people() -> bool {
+    io::stdout().is_terminal()
+}
+
+/// Whether somebody is there to answer a question.
+pub(super) fn is_interactive() -> bool {
+    io::stdin().is_terminal() && io::stderr().is_terminal()
+}
+
+/// Asks a question on stderr; no answer is a no.
+pub(super) fn confirm(question: &str) -> io::Result<bool> {
+    let ask = Confirm::new().with_prompt(question).default(false);
+    match ask.interact_opt() {
+        Ok(answer) => Ok(answer.unwrap_or(false)),
+        Err(dialoguer::Error::IO(error)) => Err(error),
+    }
 }
 
 /// Something worth knowing that is no result.

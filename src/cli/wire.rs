@@ -30,8 +30,6 @@ pub(super) struct ServerVersion {
 pub(super) struct Page<T> {
     // Fn leaves the member out, or null, where there is nothing.
     pub(super) items: Option<Vec<T>>,
-    #[serde(default)]
-    pub(super) next_cursor: String,
 }
 
 #[derive(Clone, Debug, Default, Deserialize, Serialize)]
@@ -127,9 +125,11 @@ pub(super) struct AppBody {
     pub(super) app: AppChange,
 }
 
-/// What `app.yaml` changes on an app that exists; names never change.
-#[derive(Debug, Serialize)]
+/// A new app, or what changes on one that exists; what is left out stays as it is.
+#[derive(Debug, Default, PartialEq, Serialize)]
 pub(super) struct AppChange {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) name: Option<String>,
     #[serde(skip_serializing_if = "is_empty")]
     pub(super) config: Config,
     #[serde(skip_serializing_if = "is_empty")]
@@ -138,12 +138,92 @@ pub(super) struct AppChange {
     pub(super) syslog_url: Option<String>,
 }
 
-/// A page of routes.
-#[derive(Debug, Deserialize)]
-pub(super) struct RoutePage {
-    pub(super) routes: Option<Vec<Route>>,
-    #[serde(default)]
-    pub(super) next_cursor: String,
+/// A new function, or what changes on one that exists.
+#[derive(Debug, Default, PartialEq, Serialize)]
+pub(super) struct FunctionChange {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) app_id: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) name: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) image: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) format: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) memory: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) timeout: Option<u32>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) idle_timeout: Option<u32>,
+    #[serde(skip_serializing_if = "is_empty")]
+    pub(super) config: Config,
+    #[serde(skip_serializing_if = "is_empty")]
+    pub(super) annotations: Annotations,
+}
+
+/// A new trigger, or what changes on one that exists.
+#[derive(Debug, Default, PartialEq, Serialize)]
+pub(super) struct TriggerChange {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) app_id: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) fn_id: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) name: Option<String>,
+    #[serde(rename = "type", skip_serializing_if = "Option::is_none")]
+    pub(super) kind: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) source: Option<String>,
+    #[serde(skip_serializing_if = "is_empty")]
+    pub(super) annotations: Annotations,
+}
+
+/// A new route, or what changes on one that exists.
+#[derive(Debug, Default, PartialEq, Serialize)]
+pub(super) struct RouteChange {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) path: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) image: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) memory: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) cpus: Option<String>,
+    #[serde(rename = "type", skip_serializing_if = "Option::is_none")]
+    pub(super) kind: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) format: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) timeout: Option<u32>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) idle_timeout: Option<u32>,
+    #[serde(skip_serializing_if = "is_empty")]
+    pub(super) headers: BTreeMap<String, Vec<String>>,
+    #[serde(skip_serializing_if = "is_empty")]
+    pub(super) config: Config,
+    #[serde(skip_serializing_if = "is_empty")]
+    pub(super) annotations: Annotations,
+}
+
+/// A call that has ended; servers leave out what does not apply to it.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+pub(super) struct Call {
+    pub(super) id: String,
+    pub(super) status: String,
+    pub(super) fn_id: String,
+    pub(super) path: String,
+    pub(super) created_at: String,
+    pub(super) completed_at: String,
+    pub(super) error: String,
+}
+
+/// The address of a route in the v1 API.
+pub(super) fn route_parts<'a>(app: &'a str, path: &'a str) -> Vec<&'a str> {
+    let mut parts = vec!["v1", "apps", app, "routes"];
+    // The root route has no part of its own: a slash at the end would be redirected.
+    parts.extend(path.split('/').filter(|part| !part.is_empty()));
+    parts
 }
 
 /// An error of either API.

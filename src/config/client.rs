@@ -1,11 +1,10 @@
 use std::io;
 use std::path::{Path, PathBuf};
 
-use serde::Deserialize;
 use thiserror::Error;
 
+use crate::config::context::Contexts;
 use crate::config::env::{Env, SettingError, refused};
-use crate::config::manifest::one_line;
 
 const DEFAULT_API_URL: &str = "http://localhost:8080";
 
@@ -22,8 +21,24 @@ pub enum ClientConfigError {
         #[source]
         source: io::Error,
     },
+    #[error("cannot write {path}")]
+    Write {
+        path: String,
+        #[source]
+        source: io::Error,
+    },
     #[error("{path}: {reason}")]
     Syntax { path: String, reason: String },
+    #[error("context {name} exists already")]
+    Exists { name: String },
+    #[error("context {name} is in use")]
+    InUse { name: String },
+    #[error("no context is in use")]
+    NoneInUse,
+    #[error("context {name} has no {key}")]
+    NoKey { name: String, key: String },
+    #[error("contexts are kept in ~/.fn, and HOME is not set")]
+    NoHome,
 }
 
 /// What the command line talks to.
@@ -50,37 +65,26 @@ impl std::fmt::Debug for ClientConfig {
     }
 }
 
-/// `~/.fn/config.yaml`; keys of other tools are none of our business.
-#[derive(Deserialize, Default)]
-struct GlobalFile {
-    #[serde(rename = "current-context")]
-    current_context: Option<String>,
-}
-
-/// `~/.fn/contexts/<name>.yaml`.
-#[derive(Deserialize, Default)]
-struct ContextFile {
-    #[serde(rename = "api-url")]
-    api_url: Option<String>,
-    registry: Option<String>,
-}
-
 impl ClientConfig {
     /// Reads the environment and the context files below `home`.
     pub fn load(env: &Env<'_>, home: Option<&Path>) -> Result<Self, ClientConfigError> {
         let fn_dir = home.map(|home| home.join(".fn"));
-        let context = read_context(env, fn_dir.as_deref())?;
+        let context = Contexts::open(env, home)?.current()?;
+        let (context_url, context_registry) = match context {
+            Some(context) => (context.api_url, context.registry),
+            None => (None, None),
+        };
         let url = env.text("FN_API_URL")?;
         let source = if url.is_some() {
             "FN_API_URL"
         } else {
             "api-url"
         };
-        let api_url = match url.or(context.api_url).filter(|url| !url.is_empty()) {
+        let api_url = match url.or(context_url) {
             Some(url) => base_url(source, &url)?,
             None => DEFAULT_API_URL.to_owned(),
         };
-        let registry = env.text("FN_REGISTRY")?.or(context.registry);
+        let registry = env.text("FN_REGISTRY")?.or(context_registry);
         let data_dir = match (env.path("FN_DATA_DIR")?, fn_dir) {
             (Some(dir), _) => dir,
             (None, Some(dir)) => dir.join("data"),
@@ -88,70 +92,15 @@ impl ClientConfig {
         };
         Ok(Self {
             api_url,
-            registry: registry.filter(|text| !text.is_empty()),
+            registry,
             token: env.text("FN_TOKEN")?,
             data_dir: std::path::absolute(&data_dir).unwrap_or(data_dir),
         })
     }
 }
 
-fn read_context(env: &Env<'_>, fn_dir: Option<&Path>) -> Result<ContextFile, ClientConfigError> {
-    let Some(fn_dir) = fn_dir else {
-        return Ok(ContextFile::default());
-    };
-    let asked = env.text("FN_CONTEXT")?;
-    let name = match &asked {
-        Some(name) => Some(name.clone()),
-        None => {
-            read_yaml::<GlobalFile>(&fn_dir.join("config.yaml"))?
-                .unwrap_or_default()
-                .current_context
-        }
-    };
-    let Some(name) = name.filter(|name| !name.is_empty()) else {
-        return Ok(ContextFile::default());
-    };
-    if name.contains(['/', '\\', '\0']) || name.starts_with('.') {
-        return Err(refused("FN_CONTEXT", &name, "the name of a context").into());
-    }
-    let path = fn_dir.join("contexts").join(format!("{name}.yaml"));
-    match read_yaml(&path)? {
-        Some(context) => Ok(context),
-        // Fn always has a context called default, whether or not somebody wrote its file.
-        None if name == "default" => Ok(ContextFile::default()),
-        None => Err(ClientConfigError::NoContext {
-            name,
-            path: path.display().to_string(),
-        }),
-    }
-}
-
-fn read_yaml<T: Default + for<'de> Deserialize<'de>>(
-    path: &Path,
-) -> Result<Option<T>, ClientConfigError> {
-    let text = match std::fs::read_to_string(path) {
-        Ok(text) => text,
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
-        Err(source) => {
-            return Err(ClientConfigError::Read {
-                path: path.display().to_string(),
-                source,
-            });
-        }
-    };
-    if text.trim().is_empty() {
-        return Ok(Some(T::default()));
-    }
-    serde_yaml::from_str(&text)
-        .map(Some)
-        .map_err(|error| ClientConfigError::Syntax {
-            path: path.display().to_string(),
-            reason: one_line(&error.to_string()),
-        })
-}
-
 /// `host:port`, with or without a scheme and with the `/v1` that old contexts store.
-fn base_url(name: &str, text: &str) -> Result<String, SettingError> {
+pub(super) fn base_url(name: &str, text: &str) -> Result<String, SettingError> {
     let expected = "a URL such as http://localhost:8080";
     let url = if text.contains("://") {
         text.to_owned()

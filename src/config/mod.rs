@@ -4,19 +4,21 @@
 //!
 //! - This is the only room that reads the process environment (clap's own `env` attributes apart).
 //! - Every error is one line that names the setting, its value and what is allowed.
-//! - Nothing here talks to a network or an engine; files are only read.
+//! - Nothing here talks to a network or an engine; files are only read, contexts apart.
 //!
 //! Start at [`ServerConfig::from_env`] for the server, [`Manifest::find`] for a function folder and
-//! [`ClientConfig::load`] for the command line.
+//! [`ClientConfig::load`] for the command line, whose [`Contexts`] it may also change.
 
 mod app_file;
 mod client;
+mod context;
 mod env;
 mod manifest;
 mod server;
 
 pub use app_file::AppFile;
 pub use client::{ClientConfig, ClientConfigError};
+pub use context::{Context, Contexts};
 pub use env::{Env, SettingError, variable};
 pub use manifest::{
     Deployment, ExpectedConfig, MAX_MANIFEST_BYTES, Manifest, ManifestError, TriggerSpec, Version,

@@ -103,6 +103,7 @@ impl Target {
         let nothing =
             file.config.is_empty() && file.annotations.is_empty() && file.syslog_url.is_none();
         (!nothing).then(|| AppChange {
+            name: None,
             config: file.config.clone(),
             annotations: file.annotations.clone(),
             syslog_url: file.syslog_url.clone(),

@@ -2,7 +2,7 @@ use reqwest::Method;
 
 use crate::cli::client::Api;
 use crate::cli::deploy::app::Target;
-use crate::cli::wire::{Route, RouteBody};
+use crate::cli::wire::{Route, RouteBody, route_parts};
 use crate::config::{Deployment, Manifest};
 
 /// Puts the function as a route of the v1 API, and gives the URL to call.
@@ -14,9 +14,7 @@ pub(super) async fn put(
 ) -> anyhow::Result<Vec<String>> {
     let route = route(manifest, image);
     let path = route.path.clone();
-    let mut parts = vec!["v1", "apps", target.name.as_str(), "routes"];
-    // The root route has no part of its own: a slash at the end would be redirected.
-    parts.extend(path.split('/').filter(|part| !part.is_empty()));
+    let parts = route_parts(&target.name, &path);
     let _: serde_json::Value = api.send(Method::PUT, &parts, &RouteBody { route }).await?;
     target.ensure_v1(api).await?;
     let mut url = vec!["r", target.name.as_str()];

@@ -1,0 +1,208 @@
+//! Past calls and their logs, of an app, a route or a function.
+
+use clap::Args;
+use clap::builder::NonEmptyStringValueParser;
+use jiff::Timestamp;
+use serde::Deserialize;
+use serde_json::Value;
+
+use crate::cli::client::Api;
+use crate::cli::failure::Failure;
+use crate::cli::manage::find_function;
+use crate::cli::manage::pages::{PageFlags, collect};
+use crate::cli::manage::show::{self, OutputFlag};
+use crate::cli::output;
+use crate::cli::session::Session;
+use crate::cli::wire::Call;
+use crate::model::clean_path;
+
+/// Where the server keeps the calls that are asked for.
+struct Source {
+    parts: Vec<String>,
+    /// The member of a page of them: the two APIs differ.
+    member: &'static str,
+    path: Option<String>,
+}
+
+impl Source {
+    /// Calls of routes are in the v1 API, those of a function in v2; v1 has an app's calls of
+    /// either kind.
+    async fn find(api: &Api, app: &str, of: Option<&str>) -> anyhow::Result<Self> {
+        let function = match of {
+            Some(name) if !name.starts_with('/') => Some(find_function(api, app, name).await?),
+            _ => None,
+        };
+        Ok(match function {
+            Some(function) => Self {
+                parts: ["v2", "fns", &function.id, "calls"]
+                    .map(str::to_owned)
+                    .into(),
+                member: "items",
+                path: None,
+            },
+            None => Self {
+                parts: ["v1", "apps", app, "calls"].map(str::to_owned).into(),
+                member: "calls",
+                path: of.map(clean_path),
+            },
+        })
+    }
+
+    fn parts<'a>(&'a self, more: &[&'a str]) -> Vec<&'a str> {
+        let own = self.parts.iter().map(String::as_str);
+        own.chain(more.iter().copied()).collect()
+    }
+}
+
+#[derive(Debug, Args)]
+#[command(after_help = "Example: fn list calls demo greet -n 5\n\
+    The newest call is first. Calls that still run are not shown.")]
+pub(in crate::cli) struct List {
+    /// Name of the app.
+    #[arg(value_parser = NonEmptyStringValueParser::new())]
+    app: String,
+    /// Only calls of this function, or of the route with this path, which starts with /.
+    #[arg(value_name = "FUNCTION|PATH")]
+    of: Option<String>,
+    /// Only calls of the route with this path.
+    #[arg(long, conflicts_with = "of", value_parser = super::route::path)]
+    path: Option<String>,
+    /// Only calls that came after this time, for example 2030-01-31T09:00:00Z.
+    #[arg(long, value_name = "TIME")]
+    from_time: Option<Timestamp>,
+    /// Only calls that came before this time.
+    #[arg(long, value_name = "TIME")]
+    to_time: Option<Timestamp>,
+    #[command(flatten)]
+    pages: PageFlags,
+}
+
+impl List {
+    pub(super) async fn run(&self, session: &Session) -> anyhow::Result<()> {
+        let api = &session.api;
+        let of = self.of.as_deref().or(self.path.as_deref());
+        let source = Source::find(api, &self.app, of).await?;
+        let seconds = |time: &Option<Timestamp>| time.map(|time| time.as_second().to_string());
+        let (from, to) = (seconds(&self.from_time), seconds(&self.to_time));
+        let query: Vec<(&str, &str)> = [
+            ("path", &source.path),
+            ("from_time", &from),
+            ("to_time", &to),
+        ]
+        .into_iter()
+        .filter_map(|(name, value)| Some((name, value.as_deref()?)))
+        .collect();
+        let calls = collect(api, &source.parts(&[]), &query, source.member, &self.pages).await?;
+        let row = |call: &Call| {
+            let of = if call.path.is_empty() {
+                &call.fn_id
+            } else {
+                &call.path
+            };
+            vec![
+                call.id.clone(),
+                call.status.clone(),
+                of.clone(),
+                call.created_at.clone(),
+                call.completed_at.clone(),
+                call.error.clone(),
+            ]
+        };
+        let head = ["ID", "STATUS", "FUNCTION", "CREATED", "COMPLETED", "ERROR"];
+        show::list(self.pages.output, &head, &calls, row)
+    }
+}
+
+#[derive(Debug, Args)]
+#[command(allow_missing_positional = true)]
+pub(in crate::cli) struct Get {
+    /// Name of the app.
+    #[arg(value_parser = NonEmptyStringValueParser::new())]
+    app: String,
+    /// The function that was called, or the path of the route, which starts with /.
+    #[arg(value_name = "FUNCTION|PATH")]
+    of: Option<String>,
+    /// Id of the call, which every response carries as Fn-Call-Id.
+    #[arg(value_parser = NonEmptyStringValueParser::new())]
+    id: String,
+    #[command(flatten)]
+    output: OutputFlag,
+}
+
+impl Get {
+    pub(super) async fn run(&self, session: &Session) -> anyhow::Result<()> {
+        let source = Source::find(&session.api, &self.app, self.of.as_deref()).await?;
+        let answer: Value = session.api.get(&source.parts(&[&self.id]), &[]).await?;
+        show::object(self.output, answer.get("call").unwrap_or(&answer))
+    }
+}
+
+#[derive(Debug, Args)]
+#[command(
+    allow_missing_positional = true,
+    after_help = "Example: fn get logs demo greet last"
+)]
+pub(in crate::cli) struct Log {
+    /// Name of the app.
+    #[arg(value_parser = NonEmptyStringValueParser::new())]
+    app: String,
+    /// The function that was called, or the path of the route, which starts with /.
+    #[arg(value_name = "FUNCTION|PATH")]
+    of: Option<String>,
+    /// Id of the call, or last for the newest one.
+    #[arg(value_name = "ID|last", value_parser = NonEmptyStringValueParser::new())]
+    id: String,
+    #[command(flatten)]
+    output: OutputFlag,
+}
+
+/// A log as the v2 API gives it; v1 wraps it.
+#[derive(Debug, Deserialize)]
+struct LogBody {
+    log: String,
+}
+
+impl Log {
+    pub(super) async fn run(&self, session: &Session) -> anyhow::Result<()> {
+        let answer = self.fetch(&session.api).await?;
+        let inner = answer.get("log").filter(|log| log.is_object());
+        let body = inner.unwrap_or(&answer);
+        let text = LogBody::deserialize(body)
+            .map_err(|error| Failure::new("the server's log cannot be read").because(error))?
+            .log;
+        if self.output.is_json() {
+            return output::json(body);
+        }
+        Ok(output::raw(text.as_bytes())?)
+    }
+
+    async fn fetch(&self, api: &Api) -> anyhow::Result<Value> {
+        let source = Source::find(api, &self.app, self.of.as_deref()).await?;
+        let id = match self.id.as_str() {
+            "last" => self.last(api, &source).await?,
+            id => id.to_owned(),
+        };
+        Ok(api.get(&source.parts(&[&id, "log"]), &[]).await?)
+    }
+
+    /// The newest call is the first of the list.
+    async fn last(&self, api: &Api, source: &Source) -> anyhow::Result<String> {
+        let mut query = vec![("per_page", "1")];
+        query.extend(source.path.as_deref().map(|path| ("path", path)));
+        let pages = PageFlags {
+            number: 1,
+            ..PageFlags::everything()
+        };
+        let calls = collect(api, &source.parts(&[]), &query, source.member, &pages).await?;
+        let id = calls.first().and_then(|call| call.get("id"));
+        match id.and_then(Value::as_str) {
+            Some(id) => Ok(id.to_owned()),
+            None => {
+                let of = self.of.as_deref().unwrap_or(&self.app);
+                Err(Failure::new(format!("{of} has not been called yet"))
+                    .hint("call it with fn invoke; a call is kept when it has ended")
+                    .into())
+            }
+        }
+    }
+}
