@@ -2,7 +2,7 @@ use axum::Router;
 use axum::routing::get;
 
 use crate::api::router::ApiState;
-use crate::api::v1::{apps, routes};
+use crate::api::v1::{apps, calls, routes};
 
 pub(in crate::api) fn router() -> Router<ApiState> {
     // Old clients join the path of the root route away, so that it has the path of the list. For
@@ -20,4 +20,7 @@ pub(in crate::api) fn router() -> Router<ApiState> {
             "/v1/apps/{app}/routes/{*path}",
             get(routes::get).put(routes::put).patch(routes::patch),
         )
+        .route("/v1/apps/{app}/calls", get(calls::list))
+        .route("/v1/apps/{app}/calls/{call}", get(calls::get))
+        .route("/v1/apps/{app}/calls/{call}/log", get(calls::log))
 }
