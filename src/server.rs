@@ -18,7 +18,7 @@ use crate::gateway::{self, Control, Gateway, GatewayConfig, Stop, serve};
 use crate::invoke::{InvokeConfig, Invoker};
 use crate::launcher::docker::{self, DockerConfig};
 use crate::launcher::{DockerLauncher, LaunchError, Launcher, ProcessLauncher};
-use crate::store::{Registry, SqliteStore, Store, StoreError};
+use crate::store::{Registry, Store, StoreError, StoreUrl, UnsupportedUrl};
 use crate::telemetry::{LogsError, start_logs};
 use data_dir::DataDir;
 
@@ -45,8 +45,8 @@ pub enum ServerError {
     },
     #[error("another server uses the data folder {}; stop it, or choose another with --data-dir", path.display())]
     DataDirInUse { path: PathBuf },
-    #[error("FN_DB_URL {url} is not supported, expected sqlite3:///path/to/file")]
-    DbUrl { url: String },
+    #[error(transparent)]
+    DbUrl(#[from] UnsupportedUrl),
     #[error("cannot open the database")]
     Store(#[from] StoreError),
     #[error("cannot use the container engine")]
@@ -72,7 +72,7 @@ pub async fn run(config: ServerConfig) -> Result<(), ServerError> {
         .container_label_tag
         .clone()
         .unwrap_or_else(|| data.identity().to_owned());
-    let registry = Arc::new(Registry::open(open_store(&config.db_url).await?).await?);
+    let registry = Arc::new(Registry::open(open_store(&config).await?).await?);
     let launcher = choose_launcher(&config, &identity).await?;
     check_exposure(&config, launcher.kind())?;
     match launcher.sweep().await {
@@ -116,23 +116,9 @@ pub async fn run(config: ServerConfig) -> Result<(), ServerError> {
     Ok(())
 }
 
-async fn open_store(url: &str) -> Result<Arc<dyn Store>, ServerError> {
-    let path = url
-        .strip_prefix("sqlite3://")
-        .or_else(|| url.strip_prefix("sqlite://"))
-        .filter(|path| !path.is_empty())
-        .ok_or_else(|| ServerError::DbUrl {
-            url: without_password(url),
-        })?;
-    Ok(Arc::new(SqliteStore::open(path).await?))
-}
-
-/// A database URL may hold a password, and errors end up in logs.
-fn without_password(url: &str) -> String {
-    match (url.split_once("://"), url.rsplit_once('@')) {
-        (Some((scheme, _)), Some((_, place))) => format!("{scheme}://...@{place}"),
-        _ => url.to_owned(),
-    }
+async fn open_store(config: &ServerConfig) -> Result<Arc<dyn Store>, ServerError> {
+    let url: StoreUrl = config.db_url.parse()?;
+    Ok(url.open(config.db_retries).await?)
 }
 
 async fn choose_launcher(

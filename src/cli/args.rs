@@ -3,7 +3,7 @@ use std::process::ExitCode;
 use clap::{Parser, Subcommand};
 
 use crate::cli::session::Session;
-use crate::cli::{build, deploy, init, invoke, list, start, version};
+use crate::cli::{build, deploy, import, init, invoke, list, start, version};
 
 /// Run functions in hot containers.
 #[derive(Debug, Parser)]
@@ -24,6 +24,8 @@ enum Command {
     Build(build::BuildArgs),
     /// Build the function of a folder and put it on the server.
     Deploy(deploy::DeployArgs),
+    /// Take over what is deployed on an Fn server, from its SQLite file.
+    Import(import::ImportArgs),
     /// Call a function; what comes on stdin is the body.
     Invoke(invoke::InvokeArgs),
     /// List what the server has.
@@ -59,6 +61,7 @@ pub async fn run(cli: Cli) -> anyhow::Result<()> {
         Command::Init(args) => init::run(&args),
         Command::Build(args) => build::run(&args, &session()?).await,
         Command::Deploy(args) => deploy::run(&args, &session()?).await,
+        Command::Import(args) => import::run(&args).await,
         Command::Invoke(args) => invoke::run(&args, &session()?).await,
         Command::List(args) => list::run(&args, &session()?).await,
         Command::Start(args) => start::run(&args).await,
@@ -90,6 +93,7 @@ mod tests {
             "fn ls apps",
             "fn list triggers a f",
             "fn start --log-level DEBUG --port 9000",
+            "fn import old/fn.db --dry-run",
             "fn version",
         ] {
             assert!(Cli::try_parse_from(line.split(' ')).is_ok(), "{line}");

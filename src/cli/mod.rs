@@ -17,6 +17,7 @@ mod deploy;
 mod failure;
 #[cfg(test)]
 mod fake_server;
+mod import;
 mod init;
 mod invoke;
 mod list;
