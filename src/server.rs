@@ -19,7 +19,9 @@ use crate::gateway::{self, Control, Cors, Gateway, GatewayConfig, Stop, serve};
 use crate::invoke::{InvokeConfig, Invoker, Memory};
 use crate::launcher::docker::{self, DockerConfig};
 use crate::launcher::{DockerLauncher, LaunchError, Launcher, ProcessLauncher};
-use crate::store::{Recorder, RecorderConfig, Registry, SqliteStore, Store, StoreError};
+use crate::store::{
+    Recorder, RecorderConfig, Registry, Store, StoreError, StoreUrl, UnsupportedUrl,
+};
 use crate::telemetry::{LogsError, start_logs};
 use data_dir::DataDir;
 
@@ -50,10 +52,10 @@ pub enum ServerError {
     },
     #[error("another server uses the data folder {}; stop it, or choose another with --data-dir", path.display())]
     DataDirInUse { path: PathBuf },
-    #[error("FN_DB_URL {url} is not supported, expected sqlite3:///path/to/file")]
-    DbUrl { url: String },
     #[error("DOCKER_HOST {host} is not supported, expected unix:///path/to/docker.sock")]
     DockerHost { host: String },
+    #[error(transparent)]
+    DbUrl(#[from] UnsupportedUrl),
     #[error("cannot open the database")]
     Store(#[from] StoreError),
     #[error("cannot use the container engine")]
@@ -76,9 +78,9 @@ pub async fn run(config: ServerConfig) -> Result<(), ServerError> {
     start_logs(&config.log_level, config.log_format)?;
     raise_descriptor_limit();
     let data = DataDir::open(&config.data_dir)?;
-    let store = open_store(&config.db_url).await?;
+    let store = open_store(&config).await?;
     let tasks = TaskTracker::new();
-    let recorder = Recorder::start(store.clone(), RecorderConfig::default(), &tasks);
+    let recorder = Recorder::start(store.clone(), recorder_config(&config), &tasks);
     let registry = Arc::new(Registry::open(store).await?);
     let launcher = choose_launcher(&config, data.identity()).await?;
     check_exposure(&config, launcher.kind())?;
@@ -155,23 +157,17 @@ async fn sweep(launcher: &dyn Launcher) {
     }
 }
 
-async fn open_store(url: &str) -> Result<Arc<dyn Store>, ServerError> {
-    let path = url
-        .strip_prefix("sqlite3://")
-        .or_else(|| url.strip_prefix("sqlite://"))
-        .filter(|path| !path.is_empty())
-        .ok_or_else(|| ServerError::DbUrl {
-            url: without_password(url),
-        })?;
-    Ok(Arc::new(SqliteStore::open(path).await?))
+fn recorder_config(config: &ServerConfig) -> RecorderConfig {
+    RecorderConfig {
+        max_age: config.calls_max_age,
+        max_count: config.calls_max_count,
+        ..RecorderConfig::default()
+    }
 }
 
-/// A database URL may hold a password, and errors end up in logs.
-fn without_password(url: &str) -> String {
-    match (url.split_once("://"), url.rsplit_once('@')) {
-        (Some((scheme, _)), Some((_, place))) => format!("{scheme}://...@{place}"),
-        _ => url.to_owned(),
-    }
+async fn open_store(config: &ServerConfig) -> Result<Arc<dyn Store>, ServerError> {
+    let url: StoreUrl = config.db_url.parse()?;
+    Ok(url.open(config.db_retries).await?)
 }
 
 async fn choose_launcher(

@@ -37,6 +37,8 @@ pub(super) enum ApiError {
     UnknownPath(String),
     #[error("wrong verb {0}")]
     WrongVerb(String),
+    #[error("no form of the answer is acceptable to the client")]
+    NotAcceptable,
     #[error(transparent)]
     Store(#[from] StoreError),
 }
@@ -81,6 +83,10 @@ impl ApiError {
             Self::WrongVerb(what) => (
                 StatusCode::METHOD_NOT_ALLOWED,
                 format!("Method not allowed: {what}").into(),
+            ),
+            Self::NotAcceptable => (
+                StatusCode::NOT_ACCEPTABLE,
+                "unable to respond within acceptable response content types".into(),
             ),
             Self::Store(StoreError::NotFound(what)) => (
                 StatusCode::NOT_FOUND,

@@ -1,4 +1,5 @@
-//! The control plane: REST v1 (apps and routes) and v2 (apps, functions, triggers), in the form
+//! The control plane: REST v1 (apps, routes, calls) and v2 (apps, functions,
+//! triggers, calls), in the form
 //! that Fn's command lines and client libraries expect.
 //!
 //! Handlers are thin: parse the body into a wire type, merge it into a draft, let `validate`
@@ -14,6 +15,7 @@
 //! Entry point: [`router`].
 
 mod body;
+mod calls;
 mod cursor;
 mod endpoint;
 mod error;

@@ -82,21 +82,25 @@ impl<S: Send + Sync> FromRequestParts<S> for ListQuery {
             Some(text) => cursor::decode(text).ok_or(Invalid::new("Invalid cursor"))?,
             None => String::new(),
         };
-        let per_page = find(&pairs, "per_page")
-            .and_then(|text| text.parse::<u64>().ok())
-            .filter(|n| *n > 0)
-            .map_or(DEFAULT_PAGE, |n| {
-                u32::try_from(n).unwrap_or(MAX_PAGE).min(MAX_PAGE)
-            });
         Ok(Self {
+            per_page: per_page(&pairs),
             pairs,
             after,
-            per_page,
         })
     }
 }
 
-fn find<'a>(pairs: &'a [(String, String)], name: &str) -> Option<&'a str> {
+/// How many a page may have; what makes no sense counts as missing.
+pub(super) fn per_page(pairs: &[(String, String)]) -> u32 {
+    find(pairs, "per_page")
+        .and_then(|text| text.parse::<u64>().ok())
+        .filter(|n| *n > 0)
+        .map_or(DEFAULT_PAGE, |n| {
+            u32::try_from(n).unwrap_or(MAX_PAGE).min(MAX_PAGE)
+        })
+}
+
+pub(super) fn find<'a>(pairs: &'a [(String, String)], name: &str) -> Option<&'a str> {
     pairs
         .iter()
         .find(|(key, _)| key == name)

@@ -9,7 +9,7 @@ use crate::cli::manage::{
     UnsetVerb, UpdateVerb, UseVerb,
 };
 use crate::cli::session::Start;
-use crate::cli::{build, deploy, init, invoke, start, version};
+use crate::cli::{build, deploy, import, init, invoke, start, version};
 
 /// Run functions in hot containers.
 #[derive(Debug, Parser)]
@@ -35,6 +35,8 @@ enum Command {
     Build(build::BuildArgs),
     /// Build the function of a folder and put it on the server.
     Deploy(deploy::DeployArgs),
+    /// Take over what is deployed on an Fn server, from its SQLite file.
+    Import(import::ImportArgs),
     /// Call a function; what comes on stdin is the body.
     Invoke(invoke::InvokeArgs),
 
@@ -174,6 +176,7 @@ pub async fn run(cli: Cli) -> anyhow::Result<()> {
         Command::Init(args) => init::run(args),
         Command::Build(args) => build::run(args, &start.session()?).await,
         Command::Deploy(args) => deploy::run(args, &start.session()?).await,
+        Command::Import(args) => import::run(args).await,
         Command::Invoke(args) => invoke::run(args, &start.session()?).await,
         Command::Create(verb) => verb.run(start).await,
         Command::List(verb) => verb.run(start).await,
@@ -263,6 +266,7 @@ mod tests {
             "fn ls apps -n 5 --cursor x",
             "fn list triggers a f",
             "fn start --log-level DEBUG --port 9000",
+            "fn import old/fn.db --dry-run",
             "fn version",
             "fn create app a --config K=V --annotation k=1 --syslog-url tcp://h:1",
             "fn create function a f image:1 --memory 64 --timeout 5 --idle-timeout 5",

@@ -18,6 +18,7 @@ mod deploy;
 mod failure;
 #[cfg(test)]
 mod fake_server;
+mod import;
 mod init;
 mod invoke;
 mod manage;

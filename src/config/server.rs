@@ -13,6 +13,10 @@ const MIB: u64 = 1024 * 1024;
 const DEFAULT_BODY_BYTES: u64 = 64 * MIB;
 /// Most HTTP clients refuse to send more.
 const DEFAULT_HEADER_BYTES: u64 = 64 * 1024;
+/// Long enough to look into what happened before the weekend.
+const WEEK_SECS: u64 = 7 * 24 * 3600;
+/// Some ten MB of records without their logs.
+const DEFAULT_CALLS: u64 = 100_000;
 
 /// Which launcher runs the functions.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -127,6 +131,13 @@ pub struct ServerConfig {
     pub data_dir: PathBuf,
     /// Where apps and functions are stored (`FN_DB_URL`), a URL; `<data_dir>/fn.db` by default.
     pub db_url: String,
+    /// Tries to reach a database server at start, after the first
+    /// (`FN_DS_DB_PING_MAX_RETRIES`), a second apart.
+    pub db_retries: u32,
+    /// How long finished calls can be looked up (`FN_CALLS_MAX_AGE_SECS`).
+    pub calls_max_age: Duration,
+    /// How many finished calls can be looked up (`FN_CALLS_MAX_COUNT`).
+    pub calls_max_count: u64,
     /// `FN_LAUNCHER`.
     pub launcher: LauncherKind,
     /// `FN_DOCKER_STDIO`.
@@ -193,6 +204,19 @@ impl ServerConfig {
             host: env.parse("FN_HOST", IpAddr::from([127, 0, 0, 1]), "an IP address")?,
             port: env.parse("FN_PORT", 8080, "a port number from 0 to 65535")?,
             db_url,
+            db_retries: env.number("FN_DS_DB_PING_MAX_RETRIES", 10, 0..=1000, "tries")?,
+            calls_max_age: Duration::from_secs(env.number(
+                "FN_CALLS_MAX_AGE_SECS",
+                WEEK_SECS,
+                1..=100 * 366 * 24 * 3600,
+                "seconds",
+            )?),
+            calls_max_count: env.number(
+                "FN_CALLS_MAX_COUNT",
+                DEFAULT_CALLS,
+                1..=100_000_000,
+                "calls",
+            )?,
             launcher: env.parse("FN_LAUNCHER", LauncherKind::Auto, "auto, docker or process")?,
             docker_stdio: env.parse("FN_DOCKER_STDIO", StdioPath::Auto, "auto, link or attach")?,
             docker_host: env.text("DOCKER_HOST")?,
@@ -335,6 +359,9 @@ mod tests {
         assert_eq!(config.db_url, "sqlite3:///srv/data/fn.db");
         assert_eq!(config.iofs_dir, Path::new("/srv/data/iofs"));
         assert_eq!(config.max_request_bytes, 64 * MIB);
+        assert_eq!(config.db_retries, 10);
+        assert_eq!(config.calls_max_age, Duration::from_secs(604_800));
+        assert_eq!(config.calls_max_count, 100_000);
         assert_eq!(config.start_timeout, Duration::from_secs(30));
         assert_eq!(config.log_format, LogFormat::Text);
         assert_eq!(config.cors_origins, None);

@@ -16,7 +16,7 @@
 //! - All SQL is constant text; values travel as bound parameters.
 //! - A call that cannot be recorded is dropped and counted; nobody waits for it.
 //!
-//! Entry point: [`Registry::open`] over [`SqliteStore::open`] or [`PostgresStore::open`].
+//! Entry point: [`Registry::open`] over [`StoreUrl::open`].
 
 mod calls;
 mod catalog;
@@ -25,6 +25,7 @@ mod conformance;
 mod contract;
 mod error;
 mod follow;
+mod import;
 mod postgres;
 mod record;
 mod recorder;
@@ -32,6 +33,7 @@ mod registry;
 mod revise;
 mod sql;
 mod sqlite;
+mod url;
 
 pub use calls::{CallFilter, CallRead, CallStore, CallsOf};
 pub use catalog::{AppEntry, Catalog, Miss};
@@ -40,7 +42,9 @@ pub use contract::{
     TriggerFilter, Verdict, Watch,
 };
 pub use error::{Conflict, Resource, StoreError, WriteError};
+pub use import::{Counts, FnDatabase, ImportError, ImportReport};
 pub use postgres::PostgresStore;
 pub use recorder::{Recorder, RecorderConfig};
 pub use registry::Registry;
 pub use sqlite::SqliteStore;
+pub use url::{StoreUrl, UnsupportedUrl};

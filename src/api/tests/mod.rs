@@ -1,5 +1,6 @@
 //! The control plane in process, over a store in a temporary file.
 
+mod calls;
 mod contract;
 mod deletes;
 mod faults;

@@ -1,4 +1,4 @@
-//! REST v1: apps by name and their routes.
+//! REST v1: apps by name, their routes and calls.
 //!
 //! Everything is wrapped in an envelope with a message, and every success is a 200. Paths of
 //! routes come in several spellings, because client generations escape and join them differently.
@@ -6,6 +6,7 @@
 //! Entry point: [`router`].
 
 mod apps;
+mod calls;
 mod paths;
 mod routes;
 

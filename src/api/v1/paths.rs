@@ -5,7 +5,7 @@ use utoipa::{OpenApi, ToSchema};
 use crate::api::error::Nested;
 use crate::api::openapi::complete;
 use crate::api::router::ApiState;
-use crate::api::v1::{apps, routes};
+use crate::api::v1::{apps, calls, routes};
 
 pub(in crate::api) fn router() -> Router<ApiState> {
     // Old clients join the path of the root route away, so that it has the path of the list. For
@@ -30,6 +30,9 @@ pub(in crate::api) fn router() -> Router<ApiState> {
                 .patch(routes::patch)
                 .delete(routes::delete),
         )
+        .route("/v1/apps/{app}/calls", get(calls::list))
+        .route("/v1/apps/{app}/calls/{call}", get(calls::get))
+        .route("/v1/apps/{app}/calls/{call}/log", get(calls::log))
 }
 
 /// The document of this version, from the handlers and their wire types.

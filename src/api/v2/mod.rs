@@ -1,4 +1,4 @@
-//! REST v2: apps, functions and triggers, all by id.
+//! REST v2: apps, functions, triggers and calls, all by id.
 //!
 //! Bodies are bare objects and lists are `{"items": [..]}`. Clients find an id by listing with an
 //! exact name.
@@ -6,6 +6,7 @@
 //! Entry point: [`router`].
 
 mod apps;
+mod calls;
 mod fns;
 mod page;
 mod paths;

@@ -5,7 +5,7 @@ use utoipa::{OpenApi, ToSchema};
 use crate::api::error::Flat;
 use crate::api::openapi::complete;
 use crate::api::router::ApiState;
-use crate::api::v2::{apps, fns, triggers};
+use crate::api::v2::{apps, calls, fns, triggers};
 
 pub(in crate::api) fn router() -> Router<ApiState> {
     Router::new()
@@ -19,6 +19,9 @@ pub(in crate::api) fn router() -> Router<ApiState> {
             "/v2/fns/{id}",
             get(fns::get).put(fns::update).delete(fns::delete),
         )
+        .route("/v2/fns/{id}/calls", get(calls::list))
+        .route("/v2/fns/{id}/calls/{call}", get(calls::get))
+        .route("/v2/fns/{id}/calls/{call}/log", get(calls::log))
         .route("/v2/triggers", get(triggers::list).post(triggers::create))
         .route(
             "/v2/triggers/{id}",

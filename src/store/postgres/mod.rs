@@ -8,6 +8,8 @@
 
 mod open;
 mod session;
+#[cfg(test)]
+mod tests;
 mod watch;
 
 pub use open::PostgresStore;

@@ -11,7 +11,7 @@ use crate::store::sql::bounded;
 const CONNECTIONS: u32 = 8;
 
 /// How long a request waits for a connection before it is told that the store is unavailable.
-const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(5);
+const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(3);
 
 /// Between two tries to reach the database at start.
 const RETRY_PAUSE: Duration = Duration::from_secs(1);

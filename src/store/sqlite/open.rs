@@ -5,6 +5,7 @@ use sqlx::SqlitePool;
 use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous};
 
 use crate::store::StoreError;
+use crate::store::import::is_fn_database;
 
 /// Enough for the control plane's reads; calls do not read here at all.
 const READERS: u32 = 4;
@@ -32,6 +33,13 @@ impl SqliteStore {
             tokio::fs::create_dir_all(dir)
                 .await
                 .map_err(StoreError::unavailable)?;
+        }
+        if is_fn_database(path).await {
+            return Err(StoreError::unavailable(format!(
+                "{} belongs to an Fn server; choose another file, and take over what is in this \
+                 one with `fn import`",
+                path.display()
+            )));
         }
         let options = SqliteConnectOptions::new()
             .filename(path)
