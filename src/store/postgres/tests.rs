@@ -18,10 +18,11 @@ const SOON: Duration = Duration::from_secs(10);
 
 /// The URL of a new, empty database; `None`, and a word about it, where there is no server.
 async fn database(test: &str) -> Option<String> {
-    let Ok(server) = std::env::var("FN_TEST_POSTGRES_URL") else {
+    let server = std::env::var("FN_TEST_POSTGRES_URL").unwrap_or_default();
+    if server.is_empty() {
         println!("skipped: {test}: FN_TEST_POSTGRES_URL names no server, see scripts/postgres-up");
         return None;
-    };
+    }
     let mut admin = PgConnection::connect(&server).await.unwrap();
     let name = format!("kiln_{}", ulid::Ulid::generate()).to_lowercase();
     let create = format!("CREATE DATABASE {name}");
