@@ -7,12 +7,28 @@ use http::HeaderMap;
 use http::header::{ACCEPT, CONTENT_TYPE};
 use http::request::Parts;
 use serde::Serialize;
+use utoipa::{IntoParams, ToSchema};
 
 use crate::api::cursor;
 use crate::api::error::{ApiError, Invalid};
 use crate::api::params::{find, per_page};
 use crate::model::{Call, CallId, CallTarget, Timestamp, clean_path};
 use crate::store::{CallFilter, CallsOf};
+
+/// The query of a list of calls, as clients write it.
+#[derive(IntoParams)]
+#[into_params(parameter_in = Query)]
+#[expect(dead_code, reason = "only documented; CallQuery is what is read")]
+pub(super) struct CallParams {
+    /// Only calls created after this second of the Unix epoch.
+    from_time: Option<i64>,
+    /// Only calls created before this second of the Unix epoch.
+    to_time: Option<i64>,
+    /// What the last page gave as `next_cursor`.
+    cursor: Option<String>,
+    /// How many to give, at most 100.
+    per_page: Option<String>,
+}
 
 /// The query of a list of calls.
 pub(super) struct CallQuery {
@@ -86,7 +102,8 @@ fn call_of_cursor(text: &str) -> Result<CallId, Invalid> {
     }
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
+#[schema(as = Call)]
 pub(super) struct CallView {
     id: String,
     status: &'static str,
@@ -95,9 +112,12 @@ pub(super) struct CallView {
     fn_id: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     path: Option<String>,
+    #[schema(value_type = String, format = DateTime)]
     created_at: Timestamp,
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<String>, format = DateTime)]
     started_at: Option<Timestamp>,
+    #[schema(value_type = String, format = DateTime)]
     completed_at: Timestamp,
     #[serde(skip_serializing_if = "Option::is_none")]
     error: Option<String>,
@@ -126,7 +146,8 @@ impl From<Call> for CallView {
     }
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
+#[schema(as = Log)]
 pub(super) struct LogView {
     pub(super) call_id: String,
     pub(super) log: String,

@@ -114,7 +114,7 @@ const GROUPS: [(&str, &[&str]); 4] = [
             "create", "list", "inspect", "update", "delete", "config", "get", "unset", "use",
         ],
     ),
-    ("The server", &["start", "version"]),
+    ("The server", &["start", "import", "version"]),
     (
         "The same in the words of Fn 0.4",
         &[

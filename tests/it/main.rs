@@ -6,6 +6,7 @@
 #![expect(clippy::print_stderr, reason = "a failed test shows the server's log")]
 
 mod bodies;
+mod calls;
 mod cors;
 mod deploy;
 mod faults;

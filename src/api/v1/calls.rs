@@ -1,9 +1,10 @@
 use axum::extract::State;
 use axum::response::Response;
 use serde::Serialize;
+use utoipa::ToSchema;
 
-use crate::api::calls::{CallQuery, CallView, LogForm, LogView, plain};
-use crate::api::error::ApiError;
+use crate::api::calls::{CallParams, CallQuery, CallView, LogForm, LogView, plain};
+use crate::api::error::{ApiError, Nested};
 use crate::api::params::Segments;
 use crate::api::reply;
 use crate::api::router::ApiState;
@@ -11,25 +12,29 @@ use crate::api::v1::apps::find;
 use crate::model::CallId;
 use crate::store::{CallsOf, Resource};
 
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
+#[schema(as = CallReply)]
 struct One {
     message: &'static str,
     call: CallView,
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
+#[schema(as = CallPage)]
 struct Page {
     message: &'static str,
     next_cursor: String,
     calls: Vec<CallView>,
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
+#[schema(as = LogReply)]
 struct Log {
     message: &'static str,
     log: LogView,
 }
 
+#[utoipa::path(get, path = "/v1/apps/{app}/calls", tag = "calls", params(("app" = String, Path, description = "Name of the app, or its id."), ("path" = Option<String>, Query, description = "Only calls of this route."), CallParams), responses((status = 200, description = "A page of calls, the newest first.", body = Page)))]
 pub(super) async fn list(
     State(api): State<ApiState>,
     Segments(app): Segments<String>,
@@ -50,6 +55,7 @@ pub(super) async fn list(
     }))
 }
 
+#[utoipa::path(get, path = "/v1/apps/{app}/calls/{call}", tag = "calls", params(("app" = String, Path, description = "Name of the app, or its id."), ("call" = String, Path, description = "Id of the call.")), responses((status = 200, description = "The call.", body = One)))]
 pub(super) async fn get(
     State(api): State<ApiState>,
     Segments((app, call)): Segments<(String, String)>,
@@ -63,6 +69,7 @@ pub(super) async fn get(
     }))
 }
 
+#[utoipa::path(get, path = "/v1/apps/{app}/calls/{call}/log", tag = "calls", params(("app" = String, Path, description = "Name of the app, or its id."), ("call" = String, Path, description = "Id of the call.")), responses((status = 200, description = "The log.", content((Log = "application/json"), (String = "text/plain"))), (status = 406, description = "The client takes neither JSON nor text.", body = Nested)))]
 pub(super) async fn log(
     State(api): State<ApiState>,
     Segments((app, call)): Segments<(String, String)>,

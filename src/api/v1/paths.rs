@@ -45,7 +45,7 @@ pub(in crate::api) fn document() -> utoipa::openapi::OpenApi {
     info(
         title = "Kiln API v1",
         version = "1",
-        description = "Apps by name and their routes. Every success is a 200.",
+        description = "Apps by name, their routes and their calls. Every success is a 200.",
         license(name = "Apache-2.0", identifier = "Apache-2.0"),
     ),
     components(schemas(Nested)),
@@ -56,6 +56,9 @@ pub(in crate::api) fn document() -> utoipa::openapi::OpenApi {
         apps::update,
         apps::delete,
         routes::list,
+        calls::list,
+        calls::get,
+        calls::log,
         routes::create,
         routes::put_root,
         routes::patch_root,

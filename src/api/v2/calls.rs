@@ -1,8 +1,8 @@
 use axum::extract::State;
 use axum::response::Response;
 
-use crate::api::calls::{CallQuery, CallView, LogForm, LogView, plain};
-use crate::api::error::ApiError;
+use crate::api::calls::{CallParams, CallQuery, CallView, LogForm, LogView, plain};
+use crate::api::error::{ApiError, Flat};
 use crate::api::params::Segments;
 use crate::api::router::ApiState;
 use crate::api::v2::page::{Page, id};
@@ -10,6 +10,7 @@ use crate::api::{cursor, reply};
 use crate::model::{Call, CallTarget, FnId, Function};
 use crate::store::{CallsOf, Resource, StoreError};
 
+#[utoipa::path(get, path = "/v2/fns/{id}/calls", tag = "calls", params(("id" = String, Path, description = "Id of the function."), CallParams), responses((status = 200, description = "A page of calls, the newest first.", body = Page<CallView>)))]
 pub(super) async fn list(
     State(api): State<ApiState>,
     Segments(function): Segments<String>,
@@ -24,6 +25,7 @@ pub(super) async fn list(
     }))
 }
 
+#[utoipa::path(get, path = "/v2/fns/{id}/calls/{call}", tag = "calls", params(("id" = String, Path, description = "Id of the function."), ("call" = String, Path, description = "Id of the call.")), responses((status = 200, description = "The call.", body = CallView)))]
 pub(super) async fn get(
     State(api): State<ApiState>,
     Segments((function, call)): Segments<(String, String)>,
@@ -33,6 +35,7 @@ pub(super) async fn get(
     Ok(reply::json(&CallView::from(call)))
 }
 
+#[utoipa::path(get, path = "/v2/fns/{id}/calls/{call}/log", tag = "calls", params(("id" = String, Path, description = "Id of the function."), ("call" = String, Path, description = "Id of the call.")), responses((status = 200, description = "The log.", content((LogView = "application/json"), (String = "text/plain"))), (status = 406, description = "The client takes neither JSON nor text.", body = Flat)))]
 pub(super) async fn log(
     State(api): State<ApiState>,
     Segments((function, call)): Segments<(String, String)>,

@@ -41,7 +41,7 @@ pub(in crate::api) fn document() -> utoipa::openapi::OpenApi {
     info(
         title = "Kiln API v2",
         version = "2",
-        description = "Apps, functions and triggers, by id. A delete answers 204.",
+        description = "Apps, functions, triggers and calls, by id. A delete answers 204.",
         license(name = "Apache-2.0", identifier = "Apache-2.0"),
     ),
     components(schemas(Flat)),
@@ -56,6 +56,9 @@ pub(in crate::api) fn document() -> utoipa::openapi::OpenApi {
         fns::get,
         fns::update,
         fns::delete,
+        calls::list,
+        calls::get,
+        calls::log,
         triggers::list,
         triggers::create,
         triggers::get,
