@@ -97,6 +97,7 @@ pub async fn run(config: ServerConfig) -> Result<(), ServerError> {
         invoke_config(&config),
         Some(memory),
     ));
+    registry.catalog().tell(invoker.clone());
     let gateway = Gateway::new(
         gateway_config(&config),
         registry.catalog().clone(),

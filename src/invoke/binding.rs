@@ -88,6 +88,22 @@ impl Bindings {
         }
     }
 
+    /// The callable is no more: its containers end after the calls they have.
+    pub(super) fn remove(&self, id: &CallableId) {
+        let map = self.map.pin();
+        if let Some(binding) = map.remove(id) {
+            let pools = binding
+                .pool
+                .get()
+                .cloned()
+                .into_iter()
+                .chain(binding.previous.lock().take());
+            for pool in pools {
+                pool.drain();
+            }
+        }
+    }
+
     /// The binding of this version, or of a newer one: a caller may hold a callable that was
     /// replaced while it was on its way.
     fn binding(&self, callable: &Arc<Callable>) -> Arc<Binding> {

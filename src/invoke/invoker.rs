@@ -8,8 +8,9 @@ use crate::format::{
     Answer, CallRequest, CallResponse, ExchangeError, ExchangeLimits, exchange_http,
 };
 use crate::launcher::{Exit, LaunchError, Launcher};
-use crate::model::{Callable, Format, InvocationType, Timestamp};
+use crate::model::{Callable, CallableId, Format, InvocationType, Timestamp};
 use crate::pool::{PoolError, Slot, Starts};
+use crate::store::Withdrawals;
 
 /// How long finding out how a container ended may keep its caller waiting; an engine that hangs
 /// must not.
@@ -179,6 +180,12 @@ impl Invoker {
         if let Some(memory) = &self.memory {
             memory.close().await;
         }
+    }
+}
+
+impl Withdrawals for Invoker {
+    fn withdrawn(&self, id: &CallableId) {
+        self.bindings.remove(id);
     }
 }
 

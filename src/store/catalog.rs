@@ -1,9 +1,10 @@
 use std::collections::HashMap;
-use std::sync::Arc;
+use std::fmt::Debug;
+use std::sync::{Arc, OnceLock};
 
 use tokio::sync::Mutex;
 
-use crate::model::{AppId, Callable, FnId};
+use crate::model::{AppId, Callable, CallableId, FnId};
 use crate::store::{AppContents, Resource, StoreError, StoreRead};
 
 /// What a name led to nothing.
@@ -40,6 +41,13 @@ pub struct Catalog {
     /// What is in the maps, by the app it came from. Held from before an app is read until the
     /// maps show it, so that an older read never lands on a newer one; only writers wait for it.
     held: Mutex<Held>,
+    listener: OnceLock<Arc<dyn Withdrawals>>,
+}
+
+/// Hears which callables are no more.
+pub trait Withdrawals: Debug + Send + Sync {
+    /// Nobody will look this callable up again. Must not block.
+    fn withdrawn(&self, id: &CallableId);
 }
 
 impl Catalog {
@@ -49,6 +57,7 @@ impl Catalog {
             apps: papaya::HashMap::new(),
             functions: papaya::HashMap::new(),
             held: Mutex::new(HashMap::new()),
+            listener: OnceLock::new(),
         };
         let mut held = catalog.held.lock().await;
         for contents in store.load_all().await? {
@@ -80,6 +89,28 @@ impl Catalog {
     /// The function with that id.
     pub fn function(&self, id: FnId) -> Option<Arc<Callable>> {
         self.functions.pin().get(&id).cloned()
+    }
+
+    /// Tells `listener` from now on; the first one stays.
+    pub fn tell(&self, listener: Arc<dyn Withdrawals>) {
+        let _ = self.listener.set(listener);
+    }
+
+    fn forgotten(&self, old: &AppEntry, now: Option<&AppEntry>) {
+        let Some(listener) = self.listener.get() else {
+            return;
+        };
+        let functions = old
+            .functions
+            .iter()
+            .filter(|(id, _)| now.is_none_or(|now| !now.functions.contains_key(*id)));
+        let routes = old
+            .routes
+            .iter()
+            .filter(|(path, _)| now.is_none_or(|now| !now.routes.contains_key(*path)));
+        for callable in functions.map(|(_, c)| c).chain(routes.map(|(_, c)| c)) {
+            listener.withdrawn(&callable.id);
+        }
     }
 
     /// Reads one app again and shows it as it is now, or no longer if it is gone. After an error
@@ -131,6 +162,7 @@ impl Catalog {
                     functions.remove(id);
                 }
             }
+            self.forgotten(&old, Some(&entry));
         }
     }
 
@@ -147,6 +179,7 @@ impl Catalog {
         for id in old.functions.keys() {
             functions.remove(id);
         }
+        self.forgotten(&old, None);
     }
 }
 

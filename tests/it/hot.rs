@@ -11,6 +11,7 @@ backends!(
     calls_in_a_row_share_one_container,
     calls_at_once_run_at_once,
     a_quiet_container_is_reaped,
+    a_deleted_function_leaves_no_container,
 );
 
 async fn calls_in_a_row_share_one_container(backend: Backend) {
@@ -54,4 +55,20 @@ async fn a_quiet_container_is_reaped(backend: Backend) {
     gateway.no_containers().await;
     let second = gateway.post("/t/t/m?mode=id", "").await.text();
     assert_ne!(first, second);
+}
+
+// E3: and a function of the same name that is made later is another one.
+async fn a_deleted_function_leaves_no_container(backend: Backend) {
+    let gateway = Gateway::start(backend).await;
+    gateway
+        .function("m", Example::Misbehave, json!({"idle_timeout": 3600}))
+        .await;
+    let first = gateway.post("/t/t/m?mode=id", "").await.text();
+    let delete = ["delete", "app", "t", "--force"];
+    let output = crate::support::run_cli(&gateway, &delete).await;
+    assert!(output.status.success(), "{output:?}");
+    assert_eq!(gateway.post("/t/t/m", "").await.status, 404);
+    gateway.no_containers().await;
+    gateway.function("m", Example::Misbehave, json!({})).await;
+    assert_ne!(gateway.post("/t/t/m?mode=id", "").await.text(), first);
 }
