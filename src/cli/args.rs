@@ -17,8 +17,8 @@ use crate::cli::{build, deploy, import, init, invoke, start, version};
     name = "fn",
     version,
     propagate_version = true,
-    after_help = "fn COMMAND --help says more about a command. The server is the one of the context\n\
-        in use, or of FN_API_URL, or http://localhost:8080."
+    after_help = "fn COMMAND --help says more about a command. The server is the one of FN_API_URL,\n\
+        or of the context in use, or http://localhost:8080."
 )]
 pub struct Cli {
     #[command(flatten)]

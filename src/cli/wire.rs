@@ -234,15 +234,24 @@ struct ErrorBody {
 }
 
 #[derive(Debug, Deserialize)]
-struct ErrorMessage {
-    message: String,
+#[serde(untagged)]
+enum ErrorMessage {
+    Nested {
+        message: String,
+    },
+    /// Not a server's, but many a function's own way to put it.
+    Plain(String),
 }
 
 /// The message in the body of an error, whichever API it came from.
 pub(super) fn error_message(body: &[u8]) -> Option<String> {
     let body: ErrorBody = serde_json::from_slice(body).ok()?;
     body.message
-        .or_else(|| body.error.map(|error| error.message))
+        .or_else(|| {
+            body.error.map(|error| match error {
+                ErrorMessage::Nested { message } | ErrorMessage::Plain(message) => message,
+            })
+        })
         .filter(|message| !message.is_empty())
 }
 
@@ -257,6 +266,10 @@ mod tests {
             (
                 r#"{"error":{"message":"Route not found"}}"#,
                 Some("Route not found"),
+            ),
+            (
+                r#"{"error":"internal server error"}"#,
+                Some("internal server error"),
             ),
             (r#"{"message":""}"#, None),
             ("<html>", None),

@@ -64,7 +64,7 @@ pub enum Fault {
     #[error("{0}")]
     EngineDown(Arc<LaunchError>),
     #[error(
-        "functions of format '{0}' cannot be called by this version, only those of format 'http'"
+        "functions of format '{0}' cannot be called by this version, only those of format 'http'; if it speaks that, set `format: http` in func.yaml"
     )]
     UnsupportedFormat(Format),
     #[error("Async functions are not supported on this server")]

@@ -43,7 +43,7 @@ impl Default for RecorderConfig {
             queue: 8192,
             queue_bytes: 64 << 20,
             batch: 256,
-            interval: Duration::from_millis(100),
+            interval: Duration::from_millis(20),
             max_age: Duration::from_secs(7 * 24 * 3600),
             max_count: 100_000,
         }
@@ -319,6 +319,7 @@ mod tests {
         RecorderConfig {
             queue: 10,
             batch: 4,
+            interval: Duration::from_millis(100),
             ..RecorderConfig::default()
         }
     }

@@ -1,5 +1,5 @@
 /// A function's name is part of an image's name, and images have the stricter rule.
-pub(super) const NAME_RULE: &str = "lower-case letters and digits, with single dots, underscores or dashes between them, at most 128";
+pub(super) const NAME_RULE: &str = "lower-case letters and digits, with a dot, one or two underscores, or dashes between them, at most 128";
 
 /// Whether `name` can name a function: the rule of one component of an image's name.
 pub fn check_name(name: &str) -> Result<(), &'static str> {
