@@ -1,8 +1,9 @@
+use std::sync::Arc;
 use std::task::Context;
 
 use bytes::BytesMut;
 
-use crate::launcher::{Exit, Instance, Now, Stderr, Stdin, Stdout};
+use crate::launcher::{Control, Exit, Instance, Now, Stderr, Stdin, Stdout};
 
 /// One hot container and the way to it.
 #[derive(Debug)]
@@ -19,7 +20,8 @@ pub struct Lane {
     pub echoes: bool,
     /// Blank bytes the function wrote since its last response.
     blank: usize,
-    instance: Remains,
+    stderr: Arc<Stderr>,
+    control: Control,
 }
 
 /// More blank bytes than this between two calls are a doubt after all.
@@ -27,13 +29,6 @@ const BLANK_BYTES: usize = 64;
 
 fn is_blank(bytes: &[u8]) -> bool {
     bytes.iter().all(|b| matches!(b, b'\r' | b'\n'))
-}
-
-/// What is left of an instance once its pipes are taken out.
-#[derive(Debug)]
-struct Remains {
-    stderr: std::sync::Arc<Stderr>,
-    control: crate::launcher::Control,
 }
 
 impl Lane {
@@ -53,7 +48,8 @@ impl Lane {
             calls: 0,
             echoes: false,
             blank: 0,
-            instance: Remains { stderr, control },
+            stderr,
+            control,
         }
     }
 
@@ -98,31 +94,31 @@ impl Lane {
 
     /// Finds out how the function ended, its stdout having ended.
     pub async fn autopsy(&mut self) -> Exit {
-        self.instance.control.autopsy().await
+        self.control.autopsy().await
     }
 
     /// A call begins: what the function logs from here on, up to `limit` bytes, is the call's.
     pub fn begin_log(&self, limit: usize) {
-        self.instance.stderr.begin_call(limit);
+        self.stderr.begin_call(limit);
     }
 
     /// The log of the call that has ended.
     pub fn end_log(&self) -> Vec<u8> {
-        self.instance.stderr.end_call()
+        self.stderr.end_call()
     }
 
     /// The last lines the function wrote to stderr.
     pub fn last_words(&self) -> Vec<String> {
-        self.instance.stderr.tail()
+        self.stderr.tail()
     }
 
     /// Lets the function end by itself: end of file on its stdin, then a grace.
     pub(super) fn close(self) {
-        self.instance.control.close();
+        self.control.close();
     }
 
     /// Ends the function now.
     pub(super) fn kill(self) {
-        self.instance.control.kill();
+        self.control.kill();
     }
 }
