@@ -3,7 +3,7 @@
 mod data_dir;
 
 use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -29,8 +29,8 @@ use data_dir::DataDir;
 const MAX_WAIT: Duration = Duration::from_secs(60);
 /// Container starts in flight: engines degrade beyond about ten.
 const MAX_STARTS: usize = 8;
-/// Room for the headers that a function may answer with.
-const RESPONSE_HEAD_BYTES: usize = 64 << 10;
+/// Room for an answer that has to be read to its end before it can be passed on.
+const MAX_WHOLE_BYTES: u64 = 64 << 20;
 /// How long removing the last containers may take at the end.
 const LAST_REMOVALS: Duration = Duration::from_secs(15);
 /// How long changes that were asked for just before the end may take to be stored.
@@ -38,7 +38,7 @@ const LAST_WRITES: Duration = Duration::from_secs(5);
 /// How long removing an earlier run's leftovers may delay the start.
 const SWEEP: Duration = Duration::from_secs(30);
 /// A unix socket's path has to fit; deeper folders get their sockets elsewhere.
-const LONGEST_SOCKETS_DIR: usize = 42;
+const LONGEST_SOCKETS_DIR: usize = 30;
 
 /// Why the server does not run.
 #[derive(Debug, Error)]
@@ -180,14 +180,18 @@ async fn choose_launcher(
     {
         return Err(ServerError::DockerHost { host: host.clone() });
     }
-    let docker = docker_config(config, identity);
+    let sockets = sockets(config, identity);
+    let docker = docker_config(config, identity, &sockets);
     match config.launcher {
         LauncherKind::Docker => Ok(Arc::new(DockerLauncher::connect_later(docker).await?)),
         LauncherKind::Process => {
             tracing::warn!(
                 "functions run as plain processes: nothing isolates them from this host"
             );
-            Ok(Arc::new(ProcessLauncher::new()))
+            Ok(Arc::new(ProcessLauncher::new(
+                &sockets,
+                config.start_timeout,
+            )?))
         }
         LauncherKind::Auto => match DockerLauncher::connect(docker).await {
             Ok(launcher) => Ok(Arc::new(launcher)),
@@ -198,24 +202,31 @@ async fn choose_launcher(
                     "no container engine: functions run as plain processes, nothing isolates \
                      them from this host, and only `runtime: rust` can be deployed"
                 );
-                Ok(Arc::new(ProcessLauncher::new()))
+                Ok(Arc::new(ProcessLauncher::new(
+                    &sockets,
+                    config.start_timeout,
+                )?))
             }
         },
     }
 }
 
-fn docker_config(config: &ServerConfig, identity: &str) -> DockerConfig {
-    let stdio = match config.docker_stdio {
-        StdioPath::Link => docker::StdioPath::Link,
-        StdioPath::Auto if link::program().is_some() => docker::StdioPath::Link,
-        StdioPath::Auto | StdioPath::Attach => docker::StdioPath::Attach,
-    };
+/// Where the functions' sockets are.
+fn sockets(config: &ServerConfig, identity: &str) -> PathBuf {
     let base = if config.iofs_dir.as_os_str().len() > LONGEST_SOCKETS_DIR {
         std::env::temp_dir()
     } else {
         config.iofs_dir.clone()
     };
-    let sockets = base.join(format!("kiln-{identity}"));
+    base.join(format!("kiln-{identity}"))
+}
+
+fn docker_config(config: &ServerConfig, identity: &str, sockets: &Path) -> DockerConfig {
+    let stdio = match config.docker_stdio {
+        StdioPath::Link => docker::StdioPath::Link,
+        StdioPath::Auto if link::program().is_some() => docker::StdioPath::Link,
+        StdioPath::Auto | StdioPath::Attach => docker::StdioPath::Attach,
+    };
     DockerConfig {
         host: config.docker_host.clone(),
         stdio,
@@ -248,9 +259,11 @@ fn invoke_config(config: &ServerConfig) -> InvokeConfig {
         max_waiting: config.max_waiters_per_function as usize,
         max_wait: MAX_WAIT,
         max_starts: MAX_STARTS,
+        response_idle: config.response_idle,
         exchange: ExchangeLimits {
-            response_head_bytes: RESPONSE_HEAD_BYTES,
-            response_body_bytes: config.max_response_bytes,
+            head_bytes: usize::try_from(config.max_response_header_bytes).unwrap_or(usize::MAX),
+            stream_bytes: config.max_response_bytes.unwrap_or(u64::MAX),
+            whole_bytes: config.max_response_bytes.unwrap_or(MAX_WHOLE_BYTES),
         },
     }
 }

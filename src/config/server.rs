@@ -152,8 +152,13 @@ pub struct ServerConfig {
     pub container_label_tag: Option<String>,
     /// Largest request body, in bytes (`FN_MAX_REQUEST_SIZE`).
     pub max_request_bytes: u64,
-    /// Largest response body, in bytes (`FN_MAX_RESPONSE_SIZE`).
-    pub max_response_bytes: u64,
+    /// Largest response body, in bytes (`FN_MAX_RESPONSE_SIZE`); unset, one that is passed on
+    /// as it comes has no bound but the function's time.
+    pub max_response_bytes: Option<u64>,
+    /// Largest response head, in bytes (`FN_MAX_HDR_RESPONSE_SIZE`).
+    pub max_response_header_bytes: u64,
+    /// Longest pause of a function within a response (`FN_RESPONSE_IDLE_TIMEOUT_MSECS`).
+    pub response_idle: Duration,
     /// Largest request head, in bytes (`FN_MAX_REQUEST_HEADER_SIZE`).
     pub max_request_header_bytes: u64,
     /// Largest log kept of one call, in bytes (`FN_MAX_LOG_SIZE_BYTES`).
@@ -227,7 +232,12 @@ impl ServerConfig {
             },
             container_label_tag: env.text("FN_CONTAINER_LABEL_TAG")?,
             max_request_bytes: size(env, "FN_MAX_REQUEST_SIZE", DEFAULT_BODY_BYTES)?,
-            max_response_bytes: size(env, "FN_MAX_RESPONSE_SIZE", DEFAULT_BODY_BYTES)?,
+            max_response_bytes: match size(env, "FN_MAX_RESPONSE_SIZE", 0)? {
+                0 => None,
+                bytes => Some(bytes),
+            },
+            max_response_header_bytes: size(env, "FN_MAX_HDR_RESPONSE_SIZE", DEFAULT_HEADER_BYTES)?,
+            response_idle: millis(env, "FN_RESPONSE_IDLE_TIMEOUT_MSECS", 120_000)?,
             max_request_header_bytes: size(
                 env,
                 "FN_MAX_REQUEST_HEADER_SIZE",

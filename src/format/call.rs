@@ -1,11 +1,16 @@
+use std::fmt;
+use std::io;
+use std::pin::Pin;
+
 use bytes::Bytes;
+use futures_util::Stream;
 use http::{HeaderMap, Method, StatusCode};
 use thiserror::Error;
 
 use crate::model::CallId;
 
 /// One call as it is put to a function, whatever its format.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 pub struct CallRequest {
     pub id: CallId,
     pub method: Method,
@@ -15,54 +20,115 @@ pub struct CallRequest {
     pub url: String,
     /// The caller's headers without hop-by-hop ones and without names that are the platform's.
     pub headers: HeaderMap,
-    pub body: Bytes,
+    pub via: Via,
+    pub body: RequestBody,
 }
 
-/// What a function answered.
+/// The way a call came in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Via {
+    /// `/r` or `/t`: an HTTP client that knows nothing of functions.
+    Http,
+    /// `/invoke`: a client that speaks to the function itself.
+    Invoke,
+}
+
+/// What a caller sends.
+pub enum RequestBody {
+    /// All of it.
+    Whole(Bytes),
+    /// What comes, as it comes. An error means that the caller broke off.
+    Stream(Pin<Box<dyn Stream<Item = io::Result<Bytes>> + Send>>),
+}
+
+impl Default for RequestBody {
+    fn default() -> Self {
+        Self::Whole(Bytes::new())
+    }
+}
+
+impl fmt::Debug for RequestBody {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Whole(body) => write!(f, "Whole({} bytes)", body.len()),
+            Self::Stream(_) => f.write_str("Stream"),
+        }
+    }
+}
+
+impl CallRequest {
+    /// The body of a format that needs all of it; the gateway streams to no other.
+    pub(super) fn whole_body(&self) -> Bytes {
+        match &self.body {
+            RequestBody::Whole(body) => body.clone(),
+            RequestBody::Stream(_) => Bytes::new(),
+        }
+    }
+}
+
+/// The start of what a function answered.
 #[derive(Clone, Debug)]
-pub struct CallResponse {
+pub struct ResponseHead {
     pub status: StatusCode,
     /// As the function wrote them, less what only concerned the way to us.
     pub headers: HeaderMap,
-    pub body: Bytes,
-}
-
-/// A response, and whether its container may serve another call.
-#[derive(Debug)]
-pub struct Answer {
-    pub response: CallResponse,
-    /// The function has read the request to its end.
-    pub clean: bool,
+    /// The length of the body, where it is known by now.
+    pub length: Option<u64>,
 }
 
 /// Bounds of one exchange.
 #[derive(Clone, Copy, Debug)]
 pub struct ExchangeLimits {
-    pub response_head_bytes: usize,
-    pub response_body_bytes: u64,
+    /// Longest head of a response.
+    pub head_bytes: usize,
+    /// Longest body that is passed on as it comes.
+    pub stream_bytes: u64,
+    /// Longest body that has to be read to its end first.
+    pub whole_bytes: u64,
 }
 
-/// Why there is no response. The container is in doubt.
+/// What a function that has a protocol for it says about itself.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Report {
+    /// It failed.
+    Failed,
+    /// It ran out of time.
+    TimedOut,
+}
+
+/// Why there is no response, or no more of it.
 #[derive(Debug, Error)]
 pub enum ExchangeError {
-    /// The bytes on stdout are no response.
+    /// What the function wrote is no HTTP response.
     #[error("{0}")]
     Malformed(wire::DecodeError),
+    /// What the function wrote is no answer of its format.
+    #[error("{0}")]
+    BadFrame(String),
     /// The response is longer than allowed.
     #[error("the response is longer than {limit} bytes")]
     TooLarge { limit: u64 },
-    /// stdout ended. `started` says whether any of the response had been read, `unread` whether
-    /// the function is certain not to have read any of the request.
-    #[error("{error}")]
+    /// A response whose body is of a type that its format cannot carry.
+    #[error("unknown content type {0:?}")]
+    UnknownContentType(String),
+    /// The function says so itself, properly.
+    #[error("the function reported: {0:?}")]
+    Reported(Report),
+    /// The function's output ended. `started` says whether any of the response had been read,
+    /// `unread` whether the function is certain not to have read any of the request.
+    #[error("{detail}")]
     Ended {
         started: bool,
         unread: bool,
-        error: wire::DecodeError,
+        detail: String,
     },
     /// The response is to another call.
     #[error("the response is to another call: it carries Fn-Call-Id {found:?}")]
     WrongCall { found: String },
-    /// stdout could not be read; the way to the container is broken.
+    /// The caller broke off in the middle of its request.
+    #[error("the caller broke off: {0}")]
+    CallerLeft(io::Error),
+    /// The function's output could not be read; the way to the container is broken.
     #[error("the connection to the container was lost: {0}")]
-    Io(std::io::Error),
+    Io(io::Error),
 }

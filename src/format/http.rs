@@ -1,204 +1,173 @@
 //! `format: http`: HTTP/1.1 with Content-Length over stdin and stdout.
 
-use std::io::IoSlice;
 use std::task::{Context, Poll, ready};
 
 use bytes::{Bytes, BytesMut};
 use http::{HeaderMap, HeaderName, HeaderValue, Method};
-use tokio::io::ReadBuf;
-use wire::{BodyLength, DecodeError, Event, Limits, ResponseDecoder, ResponseHead};
+use wire::{BodyLength, DecodeError, Event, Limits, ResponseDecoder};
 
-use super::call::{Answer, CallRequest, CallResponse, ExchangeError, ExchangeLimits};
-use crate::model::Timestamp;
+use super::call::{CallRequest, ExchangeError, ExchangeLimits, RequestBody, ResponseHead};
+use super::exchange::Exchange;
+use super::io::{READ_MAX, READ_MIN, Writer, poll_read};
+use crate::model::{CallId, Timestamp};
 use crate::pool::Lane;
 
-/// Read in pieces of at least this many bytes; a small response takes one.
-const READ_MIN: usize = 8 << 10;
-/// Read in pieces of at most this many bytes, when a body is known to be long.
-const READ_MAX: u64 = 256 << 10;
-
-/// Puts one call to the function behind `lane` and reads its response.
-///
-/// Not cancel-safe: a lane whose exchange was dropped must be killed.
-pub async fn exchange(
-    lane: &mut Lane,
-    request: &CallRequest,
-    deadline: Timestamp,
-    limits: &ExchangeLimits,
-) -> Result<Answer, ExchangeError> {
-    let mut exchange = Exchange {
-        head: encode(request, deadline),
-        body: &request.body,
-        written: 0,
-        writing: Writing::Open,
-        decoder: ResponseDecoder::new(wire_limits(limits), request.method == Method::HEAD),
-        response: None,
-        content: BytesMut::new(),
-        wanted: READ_MIN,
-    };
-    lane.stdin.make_room(request.body.len() as u64);
-    std::future::poll_fn(|cx| exchange.poll(cx, lane)).await?;
-    exchange.finish(lane, request)
-}
-
-fn wire_limits(limits: &ExchangeLimits) -> Limits {
-    Limits {
-        head_bytes: limits.response_head_bytes,
-        body_bytes: limits.response_body_bytes,
-        ..Limits::default()
-    }
-}
-
-/// The request as the function reads it. The four `Fn_` headers are set last, so that no caller
-/// can forge them.
-fn encode(request: &CallRequest, deadline: Timestamp) -> Bytes {
-    let mut headers = request.headers.clone();
-    let platform = [
-        ("fn_call_id", request.id.to_string()),
-        ("fn_deadline", deadline.to_string()),
-        ("fn_method", request.method.to_string()),
-        ("fn_request_url", request.url.clone()),
-    ];
-    for (name, value) in platform {
-        // The URL was parsed by the gateway, the others are ASCII by construction.
-        if let Ok(value) = HeaderValue::try_from(value) {
-            headers.insert(HeaderName::from_static(name), value);
-        }
-    }
-    let mut head = BytesMut::with_capacity(1024);
-    let length = BodyLength::Known(request.body.len() as u64);
-    wire::encode_request_head(
-        &mut head,
-        &request.method,
-        &request.target,
-        &headers,
-        length,
-    );
-    head.freeze()
-}
-
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Writing {
-    Open,
-    Done,
-    /// The function closed its stdin; it may still answer.
-    Refused,
-}
-
-struct Exchange<'a> {
-    head: Bytes,
-    body: &'a Bytes,
-    /// Bytes of head and body that the function's stdin has taken.
-    written: usize,
-    writing: Writing,
+/// An HTTP request out, an HTTP response in.
+pub(super) struct HttpExchange {
+    id: CallId,
+    /// Room that a long body needs in the pipe; asked for once.
+    room: u64,
+    writer: Writer,
     decoder: ResponseDecoder,
-    response: Option<ResponseHead>,
-    content: BytesMut,
     /// How much to read at once.
     wanted: usize,
 }
 
-impl Exchange<'_> {
-    fn poll(&mut self, cx: &mut Context<'_>, lane: &mut Lane) -> Poll<Result<(), ExchangeError>> {
+impl HttpExchange {
+    pub(super) fn new(
+        request: &mut CallRequest,
+        deadline: Timestamp,
+        limits: &ExchangeLimits,
+    ) -> Self {
+        let mut headers = request.headers.clone();
+        // Set last, so that no caller can forge them.
+        let platform = [
+            ("fn_call_id", request.id.to_string()),
+            ("fn_deadline", deadline.to_string()),
+            ("fn_method", request.method.to_string()),
+            ("fn_request_url", request.url.clone()),
+        ];
+        for (name, value) in platform {
+            // The URL was parsed by the gateway, the others are ASCII by construction.
+            if let Ok(value) = HeaderValue::try_from(value) {
+                headers.insert(HeaderName::from_static(name), value);
+            }
+        }
+        let (method, target) = (request.method.clone(), request.target.clone());
+        Self::with_head(&method, &target, &headers, request, limits)
+    }
+
+    /// With another start line and other headers than the caller's.
+    pub(super) fn with_head(
+        method: &Method,
+        target: &str,
+        headers: &HeaderMap,
+        request: &mut CallRequest,
+        limits: &ExchangeLimits,
+    ) -> Self {
+        let (body, length, room) = match &mut request.body {
+            RequestBody::Whole(body) => {
+                let length = body.len() as u64;
+                let body = RequestBody::Whole(body.clone());
+                (body, BodyLength::Known(length), length)
+            }
+            stream @ RequestBody::Stream(_) => {
+                (std::mem::take(stream), BodyLength::Chunked, READ_MAX as u64)
+            }
+        };
+        let mut head = BytesMut::with_capacity(1024);
+        wire::encode_request_head(&mut head, method, target, headers, length);
+        let limits = Limits {
+            head_bytes: limits.head_bytes,
+            body_bytes: limits.stream_bytes,
+            ..Limits::default()
+        };
+        Self {
+            id: request.id,
+            room,
+            writer: Writer::new(head.freeze(), body),
+            decoder: ResponseDecoder::new(limits, *method == Method::HEAD),
+            wanted: READ_MIN,
+        }
+    }
+
+    /// Whether the function is certain not to have read a byte of the request.
+    pub(super) fn is_unread(&self, lane: &Lane) -> bool {
+        self.writer.is_unread(&lane.stdin)
+    }
+
+    fn poll_event(
+        &mut self,
+        cx: &mut Context<'_>,
+        lane: &mut Lane,
+    ) -> Poll<Result<Event<wire::ResponseHead>, ExchangeError>> {
         loop {
-            self.write(cx, lane);
-            while let Some(event) = self.decoder.decode(&mut lane.inbox).map_err(malformed)? {
-                match event {
-                    Event::Head(head) => self.begin(lane, head),
-                    Event::Data(data) => self.content.extend_from_slice(&data),
-                    Event::End => return Poll::Ready(Ok(())),
+            self.writer.poll(cx, &mut lane.stdin)?;
+            if let Some(event) = self.decoder.decode(&mut lane.inbox).map_err(malformed)? {
+                return Poll::Ready(Ok(event));
+            }
+            match ready!(poll_read(cx, lane, self.wanted)) {
+                Ok(0) => {
+                    return Poll::Ready(Err(ExchangeError::Ended {
+                        started: self.decoder.started(),
+                        unread: self.is_unread(lane),
+                        detail: self.decoder.eof(&lane.inbox).to_string(),
+                    }));
                 }
+                Ok(_) => {}
+                Err(error) => return Poll::Ready(Err(ExchangeError::Io(error))),
             }
-            ready!(self.read(cx, lane))?;
         }
     }
+}
 
-    /// Writes what stdin takes now. An error is no reason to fail: the function may have
-    /// answered already, without reading everything.
-    fn write(&mut self, cx: &mut Context<'_>, lane: &mut Lane) {
-        while self.writing == Writing::Open {
-            let head = self.head.get(self.written..).unwrap_or_default();
-            let body_from = self.written.saturating_sub(self.head.len());
-            let parts = [IoSlice::new(head), IoSlice::new(&self.body[body_from..])];
-            let written = if self.written == self.head.len() + self.body.len() {
-                lane.stdin.poll_flush(cx).map_ok(|()| None)
-            } else {
-                lane.stdin.poll_write(cx, &parts).map_ok(Some)
+impl Exchange for HttpExchange {
+    fn poll_head(
+        &mut self,
+        cx: &mut Context<'_>,
+        lane: &mut Lane,
+    ) -> Poll<Result<ResponseHead, ExchangeError>> {
+        lane.stdin.make_room(std::mem::take(&mut self.room));
+        loop {
+            let Event::Head(mut head) = ready!(self.poll_event(cx, lane))? else {
+                // The decoder gives the head first.
+                continue;
             };
-            match written {
-                Poll::Pending => return,
-                Poll::Ready(Ok(None)) => self.writing = Writing::Done,
-                Poll::Ready(Ok(Some(n @ 1..))) => self.written += n,
-                Poll::Ready(Ok(Some(0)) | Err(_)) => self.writing = Writing::Refused,
+            check_echo(lane, self.id, &mut head.headers)?;
+            let length = match head.length {
+                BodyLength::Empty => Some(0),
+                BodyLength::Known(length) => Some(length),
+                BodyLength::Chunked => None,
+            };
+            if let Some(length) = length {
+                lane.stdout.make_room(length);
+            }
+            let piece = length.map_or(READ_MAX, |n| usize::try_from(n).unwrap_or(READ_MAX));
+            self.wanted = piece.clamp(READ_MIN, READ_MAX);
+            return Poll::Ready(Ok(ResponseHead {
+                status: head.status,
+                headers: head.headers,
+                length,
+            }));
+        }
+    }
+
+    fn poll_data(
+        &mut self,
+        cx: &mut Context<'_>,
+        lane: &mut Lane,
+    ) -> Poll<Result<Option<Bytes>, ExchangeError>> {
+        loop {
+            match ready!(self.poll_event(cx, lane))? {
+                Event::Head(_) => {}
+                Event::Data(data) => return Poll::Ready(Ok(Some(data))),
+                Event::End => return Poll::Ready(Ok(None)),
             }
         }
     }
 
-    fn read(&mut self, cx: &mut Context<'_>, lane: &mut Lane) -> Poll<Result<(), ExchangeError>> {
-        let filled = lane.inbox.len();
-        lane.inbox.resize(filled + self.wanted, 0);
-        let mut buf = ReadBuf::new(&mut lane.inbox[filled..]);
-        let polled = lane.stdout.poll_read(cx, &mut buf);
-        let read = buf.filled().len();
-        lane.inbox.truncate(filled + read);
-        match ready!(polled) {
-            Err(error) => Poll::Ready(Err(ExchangeError::Io(error))),
-            Ok(()) if read == 0 => Poll::Ready(Err(ExchangeError::Ended {
-                started: self.decoder.started(),
-                unread: self.is_unread(lane),
-                error: self.decoder.eof(&lane.inbox),
-            })),
-            Ok(()) => Poll::Ready(Ok(())),
-        }
-    }
-
-    /// Whether all that was written is still in the pipe.
-    fn is_unread(&self, lane: &Lane) -> bool {
-        self.written == 0 || lane.stdin.unread() == Some(self.written as u64)
-    }
-
-    fn begin(&mut self, lane: &Lane, head: ResponseHead) {
-        if let BodyLength::Known(length) = head.length {
-            lane.stdout.make_room(length);
-            let piece = length.clamp(READ_MIN as u64, READ_MAX);
-            self.wanted = usize::try_from(piece).unwrap_or(READ_MIN);
-        }
-        self.response = Some(head);
-    }
-
-    fn finish(self, lane: &mut Lane, request: &CallRequest) -> Result<Answer, ExchangeError> {
-        let Some(ResponseHead {
-            status,
-            mut headers,
-            ..
-        }) = self.response
-        else {
-            // The decoder ends a message only after its head.
-            return Err(ExchangeError::Io(std::io::ErrorKind::InvalidData.into()));
-        };
-        check_echo(lane, request, &mut headers)?;
-        // A body that is left in the pipe would be taken for the next request.
-        let read = self.body.is_empty() || lane.stdin.unread().is_none_or(|bytes| bytes == 0);
-        let clean = self.writing == Writing::Done && read;
-        let response = CallResponse {
-            status,
-            headers,
-            body: self.content.freeze(),
-        };
-        Ok(Answer { response, clean })
+    fn is_clean(&self, lane: &mut Lane) -> bool {
+        self.writer.is_read(&lane.stdin)
     }
 }
 
 /// A function that names the call it answers proves that nothing got out of step. One that did
 /// so once has to do so always.
-fn check_echo(
-    lane: &mut Lane,
-    request: &CallRequest,
-    headers: &mut HeaderMap,
-) -> Result<(), ExchangeError> {
+fn check_echo(lane: &mut Lane, id: CallId, headers: &mut HeaderMap) -> Result<(), ExchangeError> {
     const ECHO: HeaderName = HeaderName::from_static("fn-call-id");
-    match headers.remove(ECHO) {
-        Some(echo) if echo == request.id.to_string().as_str() => {
+    let echoes = headers.get_all(&ECHO).iter().count();
+    match headers.remove(&ECHO) {
+        Some(echo) if echoes == 1 && echo == id.to_string().as_str() => {
             lane.echoes = true;
             Ok(())
         }

@@ -1,18 +1,25 @@
 //! Request bodies, read to the end within bounds.
 
+use std::io;
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
+use futures_util::Stream;
 use http_body_util::BodyExt;
 use hyper::body::{Body, Incoming};
 
 use super::respond::Failure;
+use crate::format::RequestBody;
 
 /// A caller that sends nothing for this long has gone, or never meant to finish.
 const IDLE: Duration = Duration::from_secs(30);
 
 /// Memory taken on the caller's word before any byte has come.
 const TRUSTED: u64 = 64 << 10;
+
+/// A function that takes streams gets shorter bodies whole: a length is worth more to it than
+/// an early start.
+const STREAM_FROM: u64 = 1 << 20;
 
 /// Reads `body`; one of more than `limit` bytes is refused as early as it shows.
 pub(super) async fn collect(mut body: Incoming, limit: u64) -> Result<Bytes, Failure> {
@@ -45,6 +52,32 @@ pub(super) async fn collect(mut body: Incoming, limit: u64) -> Result<Bytes, Fai
         content.extend_from_slice(&data);
     }
     Ok(content.freeze())
+}
+
+/// Reads a small `body` to its end; any other is passed on as it comes.
+pub(super) async fn stream(body: Incoming) -> Result<RequestBody, Failure> {
+    match body.size_hint().exact() {
+        Some(length) if length <= STREAM_FROM => {
+            collect(body, STREAM_FROM).await.map(RequestBody::Whole)
+        }
+        _ => Ok(RequestBody::Stream(Box::pin(pieces(body)))),
+    }
+}
+
+fn pieces(body: Incoming) -> impl Stream<Item = io::Result<Bytes>> + Send {
+    futures_util::stream::unfold(body, |mut body| async {
+        loop {
+            return match next(&mut body).await {
+                Ok(None) => None,
+                Ok(Some(frame)) => match frame.into_data() {
+                    Ok(data) => Some((Ok(data), body)),
+                    // Trailers are not passed on.
+                    Err(_) => continue,
+                },
+                Err(failure) => Some((Err(io::Error::other(failure.message())), body)),
+            };
+        }
+    })
 }
 
 async fn next(body: &mut Incoming) -> Result<Option<hyper::body::Frame<Bytes>>, Failure> {

@@ -5,7 +5,7 @@ use bytes::Bytes;
 use http::header::{CONTENT_TYPE, HOST, HeaderName, HeaderValue};
 use http::{HeaderMap, Method, Request, Response, StatusCode};
 use http_body_util::combinators::UnsyncBoxBody;
-use http_body_util::{BodyExt, Either, Full};
+use http_body_util::{BodyExt, Either};
 use hyper::body::Incoming;
 use tower::ServiceExt;
 use tower::util::BoxCloneSyncService;
@@ -14,8 +14,8 @@ use super::cors::Cors;
 use super::respond::Failure;
 use super::target::Target;
 use super::{body, headers, sniff};
-use crate::format::{CallRequest, CallResponse};
-use crate::invoke::Invoker;
+use crate::format::{CallRequest, RequestBody};
+use crate::invoke::{CallResponse, Invoker, ResponseBody};
 use crate::model::{CallId, Callable};
 use crate::store::{Catalog, Miss};
 
@@ -26,7 +26,7 @@ pub type Control = BoxCloneSyncService<
     Infallible,
 >;
 
-pub(super) type Body = Either<Full<Bytes>, UnsyncBoxBody<Bytes, std::io::Error>>;
+pub(super) type Body = Either<ResponseBody, UnsyncBoxBody<Bytes, std::io::Error>>;
 
 /// Takes any service for the control plane.
 pub fn control<S, B>(service: S) -> Control
@@ -121,7 +121,7 @@ impl Gateway {
                     ?failure,
                     "no response"
                 );
-                failure.response(target.is_v1())
+                failure.response(target.is_v1()).map(ResponseBody::from)
             }
         };
         headers::set_call_id(response.headers_mut(), id);
@@ -133,11 +133,15 @@ impl Gateway {
         target: &Target,
         request: Request<Incoming>,
         id: CallId,
-    ) -> Result<Response<Full<Bytes>>, Failure> {
+    ) -> Result<Response<ResponseBody>, Failure> {
         headers::check_size(&request, self.config.max_head_bytes)?;
         let callable = self.find(target, &request)?;
         let (head, incoming) = request.into_parts();
-        let body = body::collect(incoming, self.config.max_body_bytes).await?;
+        let body = if callable.streaming {
+            body::stream(incoming).await?
+        } else {
+            RequestBody::Whole(body::collect(incoming, self.config.max_body_bytes).await?)
+        };
         let path = head
             .uri
             .path_and_query()
@@ -149,16 +153,17 @@ impl Gateway {
             id,
             url: format!("http://{host}{path}"),
             target: path,
-            headers: headers::from_caller(head.headers),
-            method: head.method,
+            headers: headers::from_caller(head.headers, target.speaks_fn(&callable)),
+            method: head.method.clone(),
+            via: target.via(),
             body,
         };
         let response = self
             .invoker
-            .call(&callable, &call)
+            .call(&callable, call)
             .await
             .map_err(Failure::Fault)?;
-        Ok(outgoing(&callable, &call.method, response))
+        Ok(outgoing(&callable, &head.method, response))
     }
 
     fn find(&self, target: &Target, request: &Request<Incoming>) -> Result<Arc<Callable>, Failure> {
@@ -192,7 +197,7 @@ impl Gateway {
 
 /// The function's response as the caller sees it: the route's headers first, then the function's
 /// own beside them.
-fn outgoing(callable: &Callable, method: &Method, said: CallResponse) -> Response<Full<Bytes>> {
+fn outgoing(callable: &Callable, method: &Method, said: CallResponse) -> Response<ResponseBody> {
     let CallResponse {
         status,
         headers: mut own,
@@ -209,10 +214,10 @@ fn outgoing(callable: &Callable, method: &Method, said: CallResponse) -> Respons
             all.append(name.clone(), value);
         }
     }
-    if !body.is_empty() && !all.contains_key(CONTENT_TYPE) {
-        all.insert(CONTENT_TYPE, sniff::content_type(&body));
+    if !body.start().is_empty() && !all.contains_key(CONTENT_TYPE) {
+        all.insert(CONTENT_TYPE, sniff::content_type(body.start()));
     }
-    let mut response = Response::new(Full::new(body));
+    let mut response = Response::new(body);
     *response.status_mut() = status;
     *response.headers_mut() = all;
     response

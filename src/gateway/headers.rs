@@ -76,10 +76,15 @@ pub(super) fn check_size<B>(request: &Request<B>, limit: usize) -> Result<(), Fa
 
 /// What of a caller's headers a function may see. The body is complete by now, so its length is
 /// the platform's to say.
-pub(super) fn from_caller(mut headers: HeaderMap) -> HeaderMap {
+///
+/// `speaks_fn`: the caller's platform headers pass, but for what the platform itself says.
+pub(super) fn from_caller(mut headers: HeaderMap, speaks_fn: bool) -> HeaderMap {
     strip_hop_by_hop(&mut headers);
     remove(&mut headers, |name| {
-        is_platforms(name) || *name == CONTENT_LENGTH || *name == EXPECT
+        (is_platforms(name) && !speaks_fn)
+            || CALL_ID.contains(name)
+            || *name == CONTENT_LENGTH
+            || *name == EXPECT
     });
     headers
 }
@@ -122,26 +127,29 @@ mod tests {
     // A6: hop-by-hop and platform names, also by way of Connection.
     #[test]
     fn a_function_sees_what_was_meant_for_it() {
-        let headers = from_caller(map(&[
-            ("accept", "*/*"),
-            ("x_foo", "1"),
-            ("x-foo", "2"),
-            ("connection", "close, X-Secret"),
-            ("x-secret", "1"),
-            ("keep-alive", "5"),
-            ("proxy-connection", "x"),
-            ("proxy-authorization", "x"),
-            ("te", "trailers"),
-            ("trailer", "x"),
-            ("transfer-encoding", "chunked"),
-            ("upgrade", "h2c"),
-            ("expect", "100-continue"),
-            ("content-length", "5"),
-            ("fn_call_id", "forged"),
-            ("fn-call-id", "forged"),
-            ("fn-deadline", "forged"),
-            ("fn_anything", "forged"),
-        ]));
+        let headers = from_caller(
+            map(&[
+                ("accept", "*/*"),
+                ("x_foo", "1"),
+                ("x-foo", "2"),
+                ("connection", "close, X-Secret"),
+                ("x-secret", "1"),
+                ("keep-alive", "5"),
+                ("proxy-connection", "x"),
+                ("proxy-authorization", "x"),
+                ("te", "trailers"),
+                ("trailer", "x"),
+                ("transfer-encoding", "chunked"),
+                ("upgrade", "h2c"),
+                ("expect", "100-continue"),
+                ("content-length", "5"),
+                ("fn_call_id", "forged"),
+                ("fn-call-id", "forged"),
+                ("fn-deadline", "forged"),
+                ("fn_anything", "forged"),
+            ]),
+            false,
+        );
         assert_eq!(names(&headers), ["accept", "x-foo", "x_foo"]);
     }
 

@@ -5,7 +5,6 @@ use std::time::Duration;
 use bytes::Bytes;
 use http::header::{CONTENT_TYPE, HeaderValue, RETRY_AFTER};
 use http::{Response, StatusCode};
-use http_body_util::Full;
 
 use crate::invoke::{Blame, Fault};
 
@@ -43,7 +42,7 @@ impl Failure {
         }
     }
 
-    fn message(&self) -> String {
+    pub(super) fn message(&self) -> String {
         match self {
             Self::NoApp => "App not found".to_owned(),
             Self::NoRoute => "Route not found".to_owned(),
@@ -77,14 +76,14 @@ impl Failure {
 
     /// The reply: `{"error":{"message":..}}` for v1, else `{"message":..}`, and a final newline
     /// that Fn's own clients compare.
-    pub(super) fn response(&self, v1: bool) -> Response<Full<Bytes>> {
+    pub(super) fn response(&self, v1: bool) -> Response<Bytes> {
         let message = serde_json::json!({ "message": self.message() });
         let body = if v1 {
             serde_json::json!({ "error": message })
         } else {
             message
         };
-        let mut response = Response::new(Full::new(format!("{body}\n").into()));
+        let mut response = Response::new(Bytes::from(format!("{body}\n")));
         *response.status_mut() = self.status();
         let headers = response.headers_mut();
         let json = HeaderValue::from_static("application/json; charset=utf-8");
@@ -100,16 +99,23 @@ impl Failure {
 
 fn status_of(fault: &Fault) -> StatusCode {
     match fault {
-        Fault::TimedOut => StatusCode::GATEWAY_TIMEOUT,
+        Fault::TimedOut | Fault::InitTimedOut(_) => StatusCode::GATEWAY_TIMEOUT,
         Fault::Exited(_)
         | Fault::OutOfMemory { .. }
-        | Fault::BadResponse(_)
+        | Fault::BadResponse { .. }
+        | Fault::InvalidResponse { .. }
+        | Fault::Reported
+        | Fault::NotInitialised(_)
         | Fault::Lost(_)
-        | Fault::ResponseTooLarge
+        | Fault::ResponseTooLarge { .. }
+        | Fault::ResponseHeadTooLarge
         | Fault::Image(_)
         | Fault::Launch(_) => StatusCode::BAD_GATEWAY,
-        Fault::UnsupportedFormat(_) => StatusCode::NOT_IMPLEMENTED,
-        Fault::AsyncUnsupported => StatusCode::BAD_REQUEST,
+        // Fn's status for it, although the function is to blame.
+        Fault::UnknownContentType(_) => StatusCode::INTERNAL_SERVER_ERROR,
+        Fault::AsyncUnsupported | Fault::BadRequest(_) | Fault::CallerLeft => {
+            StatusCode::BAD_REQUEST
+        }
         Fault::TooManyWaiting => StatusCode::TOO_MANY_REQUESTS,
         Fault::EngineDown(_) | Fault::TooBusy | Fault::ShuttingDown => {
             StatusCode::SERVICE_UNAVAILABLE
@@ -119,13 +125,10 @@ fn status_of(fault: &Fault) -> StatusCode {
 
 #[cfg(test)]
 mod tests {
-    use http_body_util::BodyExt;
-
     use super::*;
 
     async fn parts(failure: &Failure, v1: bool) -> (u16, String, bool) {
         let (head, body) = failure.response(v1).into_parts();
-        let body = body.collect().await.unwrap().to_bytes();
         let retry = head.headers.contains_key(RETRY_AFTER);
         (
             head.status.as_u16(),
@@ -169,7 +172,9 @@ mod tests {
                 false,
             ),
             (
-                Failure::Fault(Fault::ResponseTooLarge),
+                Failure::Fault(Fault::ResponseTooLarge {
+                    format: crate::model::Format::Http,
+                }),
                 502,
                 Blame::Function,
                 false,

@@ -4,7 +4,8 @@ use std::borrow::Cow;
 
 use percent_encoding::percent_decode_str;
 
-use crate::model::clean_path;
+use crate::format::Via;
+use crate::model::{Callable, Format, clean_path};
 
 /// Where a request goes.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -45,6 +46,20 @@ impl Target {
             Some(id) if !id.is_empty() && !id.contains('/') => Self::Invoke { id: id.to_owned() },
             _ => Self::Control,
         }
+    }
+
+    /// How a call comes in here.
+    pub(super) fn via(&self) -> Via {
+        match self {
+            Self::Invoke { .. } => Via::Invoke,
+            _ => Via::Http,
+        }
+    }
+
+    /// Whether the caller may set the platform's own headers, but for those that name the call:
+    /// who calls a function of today's Fn itself does so.
+    pub(super) fn speaks_fn(&self, callable: &Callable) -> bool {
+        self.via() == Via::Invoke && callable.format == Format::HttpStream
     }
 
     /// Whether errors take the nested shape of the v1 API.

@@ -9,6 +9,7 @@ use parking_lot::Mutex;
 use tokio::sync::oneshot;
 
 use super::invoker::InvokeConfig;
+use crate::format;
 use crate::launcher::{LaunchError, LaunchSpec};
 use crate::model::{Callable, CallableId};
 use crate::pool::{Pool, PoolConfig, Starts};
@@ -194,6 +195,7 @@ async fn spec(callable: &Callable, starts: &Starts) -> Result<LaunchSpec, Launch
     let image = starts.launcher().resolve(&callable.image).await?;
     Ok(LaunchSpec {
         image: Arc::new(image),
+        channel: format::channel(callable.format),
         env: callable.env.clone(),
         memory_mb: callable.memory_mb,
         cpus: callable.cpus,

@@ -46,14 +46,34 @@ pub enum Fault {
          128MB); its limit is {limit_mb}MB"
     )]
     OutOfMemory { limit_mb: u64 },
-    /// What the function wrote is not a response to this call.
-    #[error("invalid http response from function err: {0}")]
-    BadResponse(String),
+    /// What the function wrote is not a response to this call. Fn's texts.
+    #[error("{}", bad_response(*format, detail))]
+    BadResponse { format: Format, detail: String },
+    /// The function answered with a status that its format does not know.
+    #[error("invalid function response")]
+    InvalidResponse { detail: String },
+    /// The function says itself that it failed.
+    #[error("function failed")]
+    Reported,
+    /// An event whose data nobody can turn into a body.
+    #[error("Error: Unknown content type")]
+    UnknownContentType(String),
     /// The way to the container broke; the function may have done nothing wrong.
     #[error("{0}")]
     Lost(String),
-    #[error("function response too large")]
-    ResponseTooLarge,
+    #[error("{}", match format {
+        Format::HttpStream => "function response body too large",
+        _ => "function response too large",
+    })]
+    ResponseTooLarge { format: Format },
+    #[error("function response header too large")]
+    ResponseHeadTooLarge,
+    /// A function that should listen on a socket did not.
+    #[error("{0}")]
+    NotInitialised(Arc<LaunchError>),
+    /// As [`NotInitialised`](Self::NotInitialised), in the time it had.
+    #[error("{0}")]
+    InitTimedOut(Arc<LaunchError>),
     /// The image cannot be had, or cannot be run.
     #[error("{0}")]
     Image(Arc<LaunchError>),
@@ -63,10 +83,12 @@ pub enum Fault {
     /// The engine is away; it may come back.
     #[error("{0}")]
     EngineDown(Arc<LaunchError>),
-    #[error(
-        "functions of format '{0}' cannot be called by this version, only those of format 'http'; if it speaks that, set `format: http` in func.yaml"
-    )]
-    UnsupportedFormat(Format),
+    /// The format cannot carry what the caller sent.
+    #[error("{0}")]
+    BadRequest(String),
+    /// The caller broke off in the middle of its request.
+    #[error("the caller broke off")]
+    CallerLeft,
     #[error("Async functions are not supported on this server")]
     AsyncUnsupported,
     #[error("Timed out - server too busy")]
@@ -84,15 +106,58 @@ impl Fault {
             Self::TimedOut
             | Self::Exited(_)
             | Self::OutOfMemory { .. }
-            | Self::BadResponse(_)
-            | Self::ResponseTooLarge
+            | Self::BadResponse { .. }
+            | Self::InvalidResponse { .. }
+            | Self::Reported
+            | Self::UnknownContentType(_)
+            | Self::ResponseTooLarge { .. }
+            | Self::ResponseHeadTooLarge
+            | Self::NotInitialised(_)
+            | Self::InitTimedOut(_)
             | Self::Image(_) => Blame::Function,
-            Self::AsyncUnsupported => Blame::Caller,
-            Self::Lost(_) | Self::Launch(_) | Self::EngineDown(_) | Self::UnsupportedFormat(_) => {
-                Blame::Platform
-            }
+            Self::AsyncUnsupported | Self::BadRequest(_) | Self::CallerLeft => Blame::Caller,
+            Self::Lost(_) | Self::Launch(_) | Self::EngineDown(_) => Blame::Platform,
             Self::TooBusy | Self::TooManyWaiting => Blame::Overload,
             Self::ShuttingDown => Blame::Shutdown,
+        }
+    }
+}
+
+impl Fault {
+    /// What is for the operator's eyes, where the text for callers is fixed.
+    pub fn detail(&self) -> &str {
+        match self {
+            Self::BadResponse { detail, .. } | Self::InvalidResponse { detail } => detail,
+            Self::UnknownContentType(kind) => kind,
+            _ => "",
+        }
+    }
+
+    /// What a function wrote that ended before it could be called.
+    pub(super) fn init_log(&self) -> Vec<u8> {
+        let (Self::NotInitialised(error) | Self::InitTimedOut(error)) = self else {
+            return Vec::new();
+        };
+        match &**error {
+            LaunchError::Uninitialised { log, .. } | LaunchError::InitTimedOut { log } => log
+                .iter()
+                .flat_map(|line| [line.as_str(), "\n"])
+                .collect::<String>()
+                .into_bytes(),
+            _ => Vec::new(),
+        }
+    }
+}
+
+fn bad_response(format: Format, detail: &str) -> String {
+    match format {
+        // A caller cannot tell a crash from garbage; the operator's log can.
+        Format::HttpStream => "error receiving function response".to_owned(),
+        Format::Json | Format::CloudEvent => {
+            format!("invalid json response from function err: {detail}")
+        }
+        Format::Http | Format::Default => {
+            format!("invalid http response from function err: {detail}")
         }
     }
 }
@@ -105,6 +170,8 @@ impl From<Arc<LaunchError>> for Fault {
             | LaunchError::NoCommand { .. }
             | LaunchError::WrongKind(_)
             | LaunchError::Command { .. } => Self::Image(error),
+            LaunchError::Uninitialised { .. } => Self::NotInitialised(error),
+            LaunchError::InitTimedOut { .. } => Self::InitTimedOut(error),
             LaunchError::EngineDown(_) => Self::EngineDown(error),
             LaunchError::Refused { .. }
             | LaunchError::Slow(_)

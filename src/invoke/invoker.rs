@@ -1,20 +1,19 @@
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
+use tokio::time::Instant;
+
+use super::attempt::{Attempt, Run};
 use super::binding::Bindings;
 use super::fault::Fault;
 use super::memory::{Entry, Memory};
-use crate::format::{
-    Answer, CallRequest, CallResponse, ExchangeError, ExchangeLimits, exchange_http,
-};
-use crate::launcher::{Exit, LaunchError, Launcher};
-use crate::model::{Callable, CallableId, Format, InvocationType, Timestamp};
+use super::response::CallResponse;
+use crate::format::{self, CallRequest, ExchangeLimits, RequestBody};
+use crate::launcher::{LaunchError, Launcher};
+use crate::model::{Callable, CallableId, InvocationType, Timestamp};
 use crate::pool::{PoolError, Slot, Starts};
 use crate::store::Withdrawals;
-
-/// How long finding out how a container ended may keep its caller waiting; an engine that hangs
-/// must not.
-const AUTOPSY: Duration = Duration::from_secs(4);
 
 /// Bounds for all functions.
 #[derive(Clone, Copy, Debug)]
@@ -27,6 +26,8 @@ pub struct InvokeConfig {
     pub max_wait: Duration,
     /// Most container starts in flight.
     pub max_starts: usize,
+    /// How long a function may pause within a response whose start was passed on.
+    pub response_idle: Duration,
     pub exchange: ExchangeLimits,
 }
 
@@ -36,15 +37,7 @@ pub struct Invoker {
     config: InvokeConfig,
     bindings: Bindings,
     starts: Arc<Starts>,
-    memory: Option<Memory>,
-}
-
-/// What became of one try at one container.
-enum Attempt {
-    Answered(CallResponse),
-    Failed(Fault),
-    /// The container had died before the call; another one may serve it.
-    WasDead,
+    memory: Option<Arc<Memory>>,
 }
 
 impl Invoker {
@@ -55,54 +48,113 @@ impl Invoker {
             config,
             bindings: Bindings::new(config, starts.clone()),
             starts,
-            memory,
+            memory: memory.map(Arc::new),
         }
     }
 
-    /// Calls `callable` and waits for its response.
+    /// Calls `callable` and waits for the start of its response, or for all of a small one.
     ///
     /// Dropping the future gives a waiting call's place up, and kills the container of one that
-    /// has begun.
+    /// has begun. So does dropping a body before its end.
     pub async fn call(
         &self,
         callable: &Arc<Callable>,
-        request: &CallRequest,
+        request: CallRequest,
     ) -> Result<CallResponse, Fault> {
-        let mut entry = Entry::begin(self.memory.as_ref(), callable, request.id);
-        let result = self.run(callable, request, &mut entry).await;
-        entry.end(&result);
-        result
+        let entry = Entry::begin(self.memory.clone(), callable, request.id);
+        self.run(callable, request, entry).await
     }
 
     async fn run(
         &self,
         callable: &Arc<Callable>,
-        request: &CallRequest,
-        entry: &mut Entry<'_>,
+        mut request: CallRequest,
+        mut entry: Entry,
     ) -> Result<CallResponse, Fault> {
-        if callable.format != Format::Http {
-            return Err(Fault::UnsupportedFormat(callable.format));
+        if let Err(fault) = self.admit(callable, &request) {
+            entry.fail(&fault);
+            return Err(fault);
         }
-        if callable.kind == InvocationType::Async {
-            return Err(Fault::AsyncUnsupported);
-        }
-        let mut retried = false;
+        let mut may_repeat = matches!(request.body, RequestBody::Whole(_));
         loop {
-            let slot = self.check_out(callable).await?;
-            match self.attempt(slot, callable, request, entry, retried).await {
-                Attempt::Answered(response) => return Ok(response),
+            // A container that serves one call starts as the call does.
+            let deadline = Timestamp::now().plus(callable.timeout);
+            let env = format::environment(callable.format, &request, deadline);
+            let slot = match self.check_out(callable, env).await {
+                Ok(slot) => slot,
+                Err(fault) => {
+                    entry.log(fault.init_log());
+                    entry.fail(&fault);
+                    return Err(fault);
+                }
+            };
+            let reused = slot.calls > 0;
+            let run = self.begin(slot, callable, &mut request, entry);
+            match run.go(reused && may_repeat).await {
+                Attempt::Answered(response, rest) => {
+                    if let Some(rest) = rest {
+                        self.starts.spawn(rest.pass_on());
+                    }
+                    return Ok(response);
+                }
                 Attempt::Failed(fault) => return Err(fault),
-                Attempt::WasDead => retried = true,
+                Attempt::WasDead(returned) => {
+                    entry = returned;
+                    may_repeat = false;
+                }
             }
         }
     }
 
-    async fn check_out(&self, callable: &Arc<Callable>) -> Result<Slot, Fault> {
+    fn admit(&self, callable: &Callable, request: &CallRequest) -> Result<(), Fault> {
+        if callable.kind == InvocationType::Async {
+            return Err(Fault::AsyncUnsupported);
+        }
+        match format::refusal(callable.format, request) {
+            Some(reason) => Err(Fault::BadRequest(reason)),
+            None => Ok(()),
+        }
+    }
+
+    fn begin(
+        &self,
+        mut slot: Slot,
+        callable: &Arc<Callable>,
+        request: &mut CallRequest,
+        mut entry: Entry,
+    ) -> Run {
+        slot.begin();
+        slot.begin_log(entry.log_limit());
+        // The clock runs from here: waiting for a container is not the function's time.
+        let now = Timestamp::now();
+        entry.started(now);
+        let deadline = now.plus(callable.timeout);
+        let limits = &self.config.exchange;
+        Run {
+            slot,
+            exchange: format::begin(callable.format, request, deadline, limits),
+            entry,
+            callable: callable.clone(),
+            id: request.id,
+            expiry: Instant::now() + callable.timeout,
+            idle: self.config.response_idle,
+        }
+    }
+
+    async fn check_out(
+        &self,
+        callable: &Arc<Callable>,
+        env: Option<BTreeMap<String, String>>,
+    ) -> Result<Slot, Fault> {
         let mut again = !self.starts.is_closing();
         loop {
             let pool = tokio::time::timeout(self.config.max_wait, self.bindings.pool(callable));
             let pool = pool.await.map_err(|_| Fault::TooBusy)??;
-            match pool.check_out().await {
+            let slot = match &env {
+                None => pool.check_out().await,
+                Some(env) => pool.check_out_cold(env.clone()).await,
+            };
+            match slot {
                 Ok(slot) => return Ok(slot),
                 // Replaced between finding the pool and asking it: the binding has the new one.
                 Err(PoolError::Draining) if again => {}
@@ -118,55 +170,6 @@ impl Invoker {
                 Err(PoolError::Waited(_)) => return Err(Fault::TooBusy),
             }
             again = false;
-        }
-    }
-
-    async fn attempt(
-        &self,
-        mut slot: Slot,
-        callable: &Callable,
-        request: &CallRequest,
-        entry: &mut Entry<'_>,
-        retried: bool,
-    ) -> Attempt {
-        let reused = slot.calls > 0;
-        slot.begin();
-        slot.begin_log(entry.log_limit());
-        // The clock runs from here: waiting for a container is not the function's time.
-        let now = Timestamp::now();
-        entry.started(now);
-        let deadline = now.plus(callable.timeout);
-        let exchange = exchange_http(&mut slot, request, deadline, &self.config.exchange);
-        let outcome = tokio::time::timeout(callable.timeout, exchange).await;
-        entry.log(slot.end_log());
-        match outcome {
-            Ok(Ok(Answer { response, clean })) => {
-                if clean {
-                    slot.give_back();
-                } else {
-                    slot.retire("answered without reading its request");
-                }
-                Attempt::Answered(response)
-            }
-            Ok(Err(ExchangeError::Ended {
-                started: false,
-                unread: true,
-                ..
-            })) if reused && !retried => {
-                slot.retire("had died before the call");
-                Attempt::WasDead
-            }
-            Ok(Err(error)) => {
-                let fault = diagnose(&mut slot, callable, error).await;
-                blame(&slot, callable, request, &fault);
-                slot.retire("did not answer properly");
-                Attempt::Failed(fault)
-            }
-            Err(_) => {
-                blame(&slot, callable, request, &Fault::TimedOut);
-                slot.retire("ran out of time");
-                Attempt::Failed(Fault::TimedOut)
-            }
         }
     }
 
@@ -187,39 +190,6 @@ impl Withdrawals for Invoker {
     fn withdrawn(&self, id: &CallableId) {
         self.bindings.remove(id);
     }
-}
-
-/// The cause behind what was seen on stdout.
-async fn diagnose(slot: &mut Slot, callable: &Callable, error: ExchangeError) -> Fault {
-    let (started, detail) = match error {
-        ExchangeError::Ended { started, error, .. } => (started, error.to_string()),
-        ExchangeError::TooLarge { .. } => return Fault::ResponseTooLarge,
-        ExchangeError::Io(_) => return Fault::Lost(error.to_string()),
-        other => return Fault::BadResponse(other.to_string()),
-    };
-    let exit = tokio::time::timeout(AUTOPSY, slot.autopsy()).await;
-    match exit.unwrap_or(Exit::Unknown) {
-        Exit::OutOfMemory => Fault::OutOfMemory {
-            limit_mb: callable.memory_mb,
-        },
-        Exit::Code(0) if started => Fault::BadResponse(detail),
-        Exit::Code(code) => Fault::Exited(code),
-        Exit::Killed => Fault::BadResponse(format!("it closed its stdout, {detail}")),
-        Exit::Unknown => Fault::Lost(format!("the container is lost: {detail}")),
-    }
-}
-
-/// Tells the operator what the caller is not told: the function's own last words.
-fn blame(slot: &Slot, callable: &Callable, request: &CallRequest, fault: &Fault) {
-    tracing::warn!(
-        app = %callable.app_name,
-        function = %callable.name,
-        call_id = %request.id,
-        container = %slot.id,
-        blame = fault.blame().as_str(),
-        stderr = ?slot.last_words(),
-        "{fault}"
-    );
 }
 
 #[cfg(test)]

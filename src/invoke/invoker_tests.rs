@@ -4,12 +4,14 @@ use std::collections::BTreeMap;
 
 use bytes::{Bytes, BytesMut};
 use http::{HeaderMap, HeaderValue, Method, StatusCode};
+use http_body_util::BodyExt;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use wire::{Event, RequestDecoder, RequestHead};
 
 use super::*;
+use crate::format::Via;
 use crate::launcher::fake::{FakeIo, FakeLauncher};
-use crate::model::{App, AppId, CallId, Function};
+use crate::model::{App, AppId, CallId, Format, Function};
 
 /// Reads one request; `None` at end of file.
 async fn receive(io: &mut FakeIo, inbox: &mut BytesMut) -> Option<(RequestHead, Bytes)> {
@@ -73,6 +75,14 @@ async fn peer(mut io: FakeIo) -> i64 {
     0
 }
 
+/// A response, read to its end.
+#[derive(Debug)]
+struct Reply {
+    status: StatusCode,
+    headers: HeaderMap,
+    body: Bytes,
+}
+
 struct Bench {
     invoker: Invoker,
     fake: Arc<FakeLauncher>,
@@ -83,25 +93,30 @@ struct Bench {
 
 impl Bench {
     fn new() -> Self {
-        let fake = Arc::new(
-            FakeLauncher::default()
-                .image("peer", peer)
-                .image("peer2", peer)
-                .image("early", |mut io| async move {
-                    let body = ok_anonymous();
-                    let _ = io.stdout.write_all(&body).await;
-                    std::future::pending().await
-                }),
-        );
+        Self::with(FakeLauncher::default())
+    }
+
+    /// With more images.
+    fn with(fake: FakeLauncher) -> Self {
+        let fake = Arc::new(fake.image("peer", peer).image("peer2", peer).image(
+            "early",
+            |mut io| async move {
+                let body = ok_anonymous();
+                let _ = io.stdout.write_all(&body).await;
+                std::future::pending().await
+            },
+        ));
         let limits = ExchangeLimits {
-            response_head_bytes: 64 << 10,
-            response_body_bytes: 8 << 20,
+            head_bytes: 64 << 10,
+            stream_bytes: 8 << 20,
+            whole_bytes: 8 << 20,
         };
         let config = InvokeConfig {
             max_containers: 8,
             max_waiting: 100,
             max_wait: Duration::from_secs(60),
             max_starts: 4,
+            response_idle: Duration::from_secs(10),
             exchange: limits,
         };
         let now = Timestamp::from_millis(0);
@@ -150,14 +165,22 @@ impl Bench {
             target: target.to_owned(),
             url: format!("http://localhost{target}"),
             headers: HeaderMap::new(),
-            body: Bytes::from_static(body),
+            via: Via::Http,
+            body: RequestBody::Whole(Bytes::from_static(body)),
         }
     }
 
-    async fn call(&self, target: &str, body: &'static [u8]) -> Result<CallResponse, Fault> {
-        self.invoker
-            .call(&self.callable, &self.request(target, body))
-            .await
+    async fn call(&self, target: &str, body: &'static [u8]) -> Result<Reply, Fault> {
+        self.send(self.request(target, body)).await
+    }
+
+    async fn send(&self, request: CallRequest) -> Result<Reply, Fault> {
+        let response = self.invoker.call(&self.callable, request).await?;
+        Ok(Reply {
+            status: response.status,
+            headers: response.headers,
+            body: response.body.collect().await.unwrap().to_bytes(),
+        })
     }
 
     async fn body(&self, target: &str) -> String {
@@ -202,17 +225,14 @@ async fn the_platforms_headers_win_over_the_callers() {
         target: "/head".to_owned(),
         url: "http://h/head".to_owned(),
         headers,
-        body: Bytes::new(),
+        via: Via::Http,
+        body: RequestBody::default(),
     };
-    let response = bench.invoker.call(&bench.callable, &request).await.unwrap();
+    let id = request.id.to_string();
+    let response = bench.send(request).await.unwrap();
     let text = String::from_utf8(response.body.to_vec()).unwrap();
     assert!(!text.contains("forged"), "{text}");
-    for part in [
-        &request.id.to_string(),
-        "fn_deadline",
-        "\"GET\"",
-        "\"http://h/head\"",
-    ] {
+    for part in [id.as_str(), "fn_deadline", "\"GET\"", "\"http://h/head\""] {
         assert!(text.contains(part), "{part} is missing in {text}");
     }
     assert!(text.contains(r#""content-length": "0""#), "{text}");
@@ -377,15 +397,6 @@ async fn a_missing_image_is_the_functions_fault_and_a_later_fix_is_seen() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn other_formats_are_refused_by_name() {
-    let mut bench = Bench::new();
-    bench.function.format = Format::Json;
-    bench.redeploy();
-    let fault = bench.call("/", b"").await.unwrap_err();
-    assert!(fault.to_string().contains("'json'"), "{fault}");
-}
-
-#[tokio::test(start_paused = true)]
 async fn closing_ends_every_container() {
     let bench = Bench::new();
     bench.call("/", b"").await.unwrap();
@@ -411,10 +422,16 @@ async fn a_rollback_gets_a_pool_that_works() {
     bench.function = first;
     bench.redeploy();
     let request = bench.request("/", b"");
-    let between = bench.invoker.call(&middle, &request);
+    let between = bench.invoker.call(&middle, request);
     tokio::pin!(between);
     assert!(futures_util::poll!(&mut between).is_pending());
     let (now, then) = tokio::join!(bench.call("/", b""), between);
     assert!(now.is_ok() && then.is_ok(), "{now:?} {then:?}");
     assert!(bench.call("/", b"").await.is_ok());
 }
+
+#[path = "stream_tests.rs"]
+mod stream;
+
+#[path = "format_tests.rs"]
+mod formats;

@@ -31,12 +31,12 @@ impl Memory {
     }
 }
 
-/// One call as it will be remembered. It is recorded when this is dropped; one that nobody
-/// [`end`](Self::end)ed was cancelled by its caller.
+/// One call as it will be remembered. It is recorded when this is dropped; one that neither
+/// [`succeed`](Self::succeed)ed nor [`fail`](Self::fail)ed was cancelled by its caller.
 #[derive(Debug)]
-pub(super) struct Entry<'a> {
-    memory: Option<&'a Memory>,
-    callable: &'a Arc<Callable>,
+pub(super) struct Entry {
+    memory: Option<Arc<Memory>>,
+    callable: Arc<Callable>,
     id: CallId,
     created_at: Timestamp,
     started_at: Option<Timestamp>,
@@ -45,15 +45,11 @@ pub(super) struct Entry<'a> {
     log: Vec<u8>,
 }
 
-impl<'a> Entry<'a> {
-    pub(super) fn begin(
-        memory: Option<&'a Memory>,
-        callable: &'a Arc<Callable>,
-        id: CallId,
-    ) -> Self {
+impl Entry {
+    pub(super) fn begin(memory: Option<Arc<Memory>>, callable: &Arc<Callable>, id: CallId) -> Self {
         Self {
             memory,
-            callable,
+            callable: callable.clone(),
             id,
             created_at: Timestamp::now(),
             started_at: None,
@@ -65,7 +61,9 @@ impl<'a> Entry<'a> {
 
     /// How much of its log is kept.
     pub(super) fn log_limit(&self) -> usize {
-        self.memory.map_or(0, |memory| memory.max_log_bytes)
+        self.memory
+            .as_ref()
+            .map_or(0, |memory| memory.max_log_bytes)
     }
 
     /// A container has the call.
@@ -77,20 +75,27 @@ impl<'a> Entry<'a> {
         self.log = log;
     }
 
-    /// The function answered, or did not.
-    pub(super) fn end<T>(&mut self, result: &Result<T, Fault>) {
-        self.fault = result.as_ref().err().cloned();
-        self.status = match &self.fault {
-            None => CallStatus::Success,
-            Some(Fault::TimedOut) => CallStatus::Timeout,
-            Some(_) => CallStatus::Error,
+    /// The function answered.
+    pub(super) fn succeed(&mut self) {
+        self.status = CallStatus::Success;
+    }
+
+    /// The function did not answer, or broke off.
+    pub(super) fn fail(&mut self, fault: &Fault) {
+        self.fault = Some(fault.clone());
+        self.status = match fault {
+            Fault::TimedOut => CallStatus::Timeout,
+            Fault::CallerLeft => CallStatus::Cancelled,
+            _ => CallStatus::Error,
         };
     }
 }
 
-impl Drop for Entry<'_> {
+impl Drop for Entry {
     fn drop(&mut self) {
-        let Some(memory) = self.memory else { return };
+        let Some(memory) = self.memory.take() else {
+            return;
+        };
         let log = std::mem::take(&mut self.log);
         if let Some(url) = &self.callable.syslog_url
             && !log.is_empty()

@@ -10,11 +10,14 @@
 //!   before the first byte of its response.
 //! - Every redeploy is noticed: pools are keyed by what an image reference means, not by its text.
 
+mod attempt;
 mod binding;
 mod fault;
 mod invoker;
 mod memory;
+mod response;
 
 pub use fault::{Blame, Fault};
 pub use invoker::{InvokeConfig, Invoker};
 pub use memory::Memory;
+pub use response::{CallResponse, ResponseBody};

@@ -10,7 +10,7 @@ use tokio::io::{AsyncWriteExt, ReadBuf};
 
 use super::fake::{FakeIo, FakeLauncher};
 use super::{
-    Exit, Instance, LaunchError, LaunchSpec, Launcher, Now, ProcessLauncher, Stdin, Stdout,
+    Channel, Exit, Instance, LaunchError, LaunchSpec, Launcher, Now, ProcessLauncher, Stdin, Stdout,
 };
 
 /// What the suite's functions do; every bench provides an image for each.
@@ -40,9 +40,18 @@ use Behaviour::{BareName, Cat, ClosesStdout, Deaf, Env, Exit7, OpensStderr, Talk
 const PATIENCE: Duration = Duration::from_secs(60);
 
 async fn launch(launcher: &dyn Launcher, image: &str) -> Result<Instance, LaunchError> {
+    launch_over(launcher, image, Channel::Stdio).await
+}
+
+async fn launch_over(
+    launcher: &dyn Launcher,
+    image: &str,
+    channel: Channel,
+) -> Result<Instance, LaunchError> {
     let image = Arc::new(launcher.resolve(image).await?);
     let spec = LaunchSpec {
         image,
+        channel,
         env: BTreeMap::from([("FN_FORMAT".to_owned(), "http".to_owned())]),
         memory_mb: 64,
         cpus: None,
@@ -136,7 +145,7 @@ async fn closing_stdin_ends_the_function(launcher: &dyn Launcher, image: &str) {
     let Instance {
         mut stdin,
         mut stdout,
-        mut control,
+        control,
         ..
     } = launch(launcher, image).await.unwrap();
     write(&mut stdin, b"last").await;
@@ -150,6 +159,7 @@ async fn close(stdin: Stdin) {
         Stdin::Pipe(pipe) => drop(pipe),
         // The other half of the connection lives on, so end of file has to be said.
         Stdin::Stream(mut stream) => stream.shutdown().await.unwrap(),
+        Stdin::Socket(_) | Stdin::Closed => {}
     }
 }
 
@@ -164,7 +174,7 @@ async fn stderr_lines_are_kept(launcher: &dyn Launcher, image: &str, lines: &[&s
         stdin,
         mut stdout,
         stderr,
-        mut control,
+        control,
         ..
     } = launch(launcher, image).await.unwrap();
     close(stdin).await;
@@ -312,7 +322,9 @@ async fn the_process_launcher_conforms() {
         }
         (behaviour != BareName).then(|| format!("file://{}", path.display()))
     };
-    conformance(&ProcessLauncher::new(), image).await;
+    let sockets = dir.path().join("sockets");
+    let launcher = ProcessLauncher::new(&sockets, PATIENCE).unwrap();
+    conformance(&launcher, image).await;
 }
 
 #[cfg(feature = "docker-tests")]

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use thiserror::Error;
 
-use crate::launcher::{Control, Stderr, Stdin, Stdout};
+use crate::launcher::{Control, Socket, Stderr, Stdin, Stdout};
 use crate::model::MilliCpus;
 
 /// Starts functions somewhere and gives their pipes to the caller.
@@ -20,7 +20,8 @@ pub trait Launcher: Send + Sync + fmt::Debug {
     async fn resolve(&self, reference: &str) -> Result<Image, LaunchError>;
 
     /// Starts a function. When this returns, the function's program has been started; it may
-    /// not have read or written anything yet, and may even have exited.
+    /// not have read or written anything yet, and may even have exited. One that is called
+    /// through its socket has opened it.
     async fn launch(&self, spec: &LaunchSpec) -> Result<Instance, LaunchError>;
 
     /// Removes what an earlier gateway of the same identity left behind, and nothing else.
@@ -48,10 +49,20 @@ pub struct Image {
     pub command: Vec<String>,
 }
 
+/// How calls reach a function.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Channel {
+    /// Over its stdin and stdout; stderr is its log.
+    Stdio,
+    /// Over the unix socket that `FN_LISTENER` names; stdout and stderr are its log.
+    Socket,
+}
+
 /// Everything that makes one instance like another.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct LaunchSpec {
     pub image: Arc<Image>,
+    pub channel: Channel,
     pub env: BTreeMap<String, String>,
     pub memory_mb: u64,
     pub cpus: Option<MilliCpus>,
@@ -69,6 +80,8 @@ pub struct Instance {
     pub id: String,
     pub stdin: Stdin,
     pub stdout: Stdout,
+    /// The function's socket, where it has one; stdin and stdout are a first connection to it.
+    pub socket: Option<Socket>,
     pub stderr: Arc<Stderr>,
     pub control: Control,
 }
@@ -111,6 +124,18 @@ pub enum LaunchError {
     /// The container ended before the function's program was started.
     #[error("the container ended while it was starting: {0}")]
     Ended(String),
+    /// A function that should listen on a socket ended first, or made something else. Fn's text.
+    #[error(
+        "Container failed to initialize, please ensure you are using the latest fdk and check \
+         the logs"
+    )]
+    Uninitialised { reason: String, log: Vec<String> },
+    /// A function that should listen on a socket did not in time. Fn's text.
+    #[error(
+        "Container initialization timed out, please ensure you are using the latest fdk and \
+         check the logs"
+    )]
+    InitTimedOut { log: Vec<String> },
     /// The host refused something the launcher needs.
     #[error("cannot {doing}: {source}")]
     Host {

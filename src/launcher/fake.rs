@@ -114,6 +114,7 @@ impl Launcher for FakeLauncher {
             id,
             stdin: Stdin::Stream(Box::pin(our_stdin)),
             stdout: Stdout::Stream(Box::pin(our_stdout)),
+            socket: None,
             stderr: log,
             control,
         })

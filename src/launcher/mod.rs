@@ -15,14 +15,17 @@ mod contract;
 pub mod docker;
 #[cfg(test)]
 pub(crate) mod fake;
+mod folder;
 pub mod process;
+mod socket;
 mod stderr;
 mod stdio;
 mod supervise;
 
-pub use contract::{Image, Instance, LaunchError, LaunchSpec, Launcher};
+pub use contract::{Channel, Image, Instance, LaunchError, LaunchSpec, Launcher};
 pub use docker::DockerLauncher;
 pub use process::ProcessLauncher;
+pub use socket::Socket;
 pub use stderr::Stderr;
 pub use stdio::{Now, Stdin, Stdout};
 pub use supervise::{Control, Exit};

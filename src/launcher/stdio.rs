@@ -5,7 +5,9 @@ use std::pin::Pin;
 use std::task::{Context, Poll, Waker};
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
-use tokio::net::unix::pipe;
+use tokio::net::unix::{OwnedReadHalf, OwnedWriteHalf, pipe};
+
+use crate::launcher::Channel;
 
 /// Pipes are enlarged to this when a body is larger than [`PIPE_DEFAULT`]; 1 MiB is what Linux
 /// grants an unprivileged process.
@@ -14,12 +16,17 @@ const PIPE_LARGE: usize = 1 << 20;
 /// A pipe's size unless told otherwise; bodies up to this pass in one go.
 pub(crate) const PIPE_DEFAULT: usize = 64 << 10;
 
-/// The write end of a function's stdin. Dropping it is the function's end of file.
+/// Where a function reads its requests from: its stdin, or a connection to its socket.
+/// Dropping it is the function's end of file.
 pub enum Stdin {
     /// A pipe of the kernel's.
     Pipe(pipe::Sender),
     /// Bytes that travel some other way.
     Stream(Pin<Box<dyn AsyncWrite + Send>>),
+    /// A connection to the function's socket.
+    Socket(OwnedWriteHalf),
+    /// Nothing can be written.
+    Closed,
 }
 
 /// What a function does between calls.
@@ -33,12 +40,16 @@ pub enum Now {
     Ended,
 }
 
-/// The read end of a function's stdout.
+/// Where a function writes its responses to: its stdout, or a connection to its socket.
 pub enum Stdout {
     /// A pipe of the kernel's.
     Pipe(pipe::Receiver),
     /// Bytes that travel some other way.
     Stream(Pin<Box<dyn AsyncRead + Send>>),
+    /// A connection to the function's socket.
+    Socket(OwnedReadHalf),
+    /// Nothing will be read.
+    Closed,
 }
 
 impl fmt::Debug for Stdin {
@@ -46,6 +57,8 @@ impl fmt::Debug for Stdin {
         f.write_str(match self {
             Self::Pipe(_) => "Stdin::Pipe",
             Self::Stream(_) => "Stdin::Stream",
+            Self::Socket(_) => "Stdin::Socket",
+            Self::Closed => "Stdin::Closed",
         })
     }
 }
@@ -55,6 +68,8 @@ impl fmt::Debug for Stdout {
         f.write_str(match self {
             Self::Pipe(_) => "Stdout::Pipe",
             Self::Stream(_) => "Stdout::Stream",
+            Self::Socket(_) => "Stdout::Socket",
+            Self::Closed => "Stdout::Closed",
         })
     }
 }
@@ -69,22 +84,35 @@ impl Stdin {
         match self {
             Self::Pipe(pipe) => Pin::new(pipe).poll_write_vectored(cx, parts),
             Self::Stream(stream) => stream.as_mut().poll_write_vectored(cx, parts),
+            Self::Socket(socket) => Pin::new(socket).poll_write_vectored(cx, parts),
+            Self::Closed => Poll::Ready(Err(io::ErrorKind::NotConnected.into())),
         }
     }
 
     /// Pushes out what a buffered stream holds back; pipes hold nothing back.
     pub fn poll_flush(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         match self {
-            Self::Pipe(_) => Poll::Ready(Ok(())),
+            Self::Pipe(_) | Self::Socket(_) | Self::Closed => Poll::Ready(Ok(())),
             Self::Stream(stream) => stream.as_mut().poll_flush(cx),
         }
+    }
+
+    /// Ends what the function reads. Only a stream of an engine's has to be told, and may not
+    /// take it now.
+    pub fn poll_close(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        if let Self::Stream(stream) = self {
+            // One that is broken has ended, too.
+            let _ = std::task::ready!(stream.as_mut().poll_shutdown(cx));
+        }
+        *self = Self::Closed;
+        Poll::Ready(())
     }
 
     /// How many of the bytes written the function has not read yet; `None` where nobody can tell.
     pub fn unread(&self) -> Option<u64> {
         match self {
             Self::Pipe(pipe) => rustix::io::ioctl_fionread(pipe).ok(),
-            Self::Stream(_) => None,
+            Self::Stream(_) | Self::Socket(_) | Self::Closed => None,
         }
     }
 
@@ -106,6 +134,8 @@ impl Stdout {
         match self {
             Self::Pipe(pipe) => Pin::new(pipe).poll_read(cx, buf),
             Self::Stream(stream) => stream.as_mut().poll_read(cx, buf),
+            Self::Socket(socket) => Pin::new(socket).poll_read(cx, buf),
+            Self::Closed => Poll::Ready(Ok(())),
         }
     }
 
@@ -119,7 +149,17 @@ impl Stdout {
                 Err(rustix::io::Errno::AGAIN | rustix::io::Errno::INTR) => Now::Silent,
                 Err(_) => Now::Ended,
             },
+            Self::Socket(socket) => {
+                let socket: &tokio::net::UnixStream = socket.as_ref();
+                match rustix::net::recv(socket, buf, rustix::net::RecvFlags::DONTWAIT) {
+                    Ok((0, _)) => Now::Ended,
+                    Ok((n, _)) => Now::Spoke(n),
+                    Err(rustix::io::Errno::AGAIN | rustix::io::Errno::INTR) => Now::Silent,
+                    Err(_) => Now::Ended,
+                }
+            }
             Self::Stream(_) => self.poll_now(&mut Context::from_waker(Waker::noop()), buf),
+            Self::Closed => Now::Ended,
         }
     }
 
@@ -139,6 +179,16 @@ impl Stdout {
         if let Self::Pipe(pipe) = self {
             enlarge(pipe, bytes);
         }
+    }
+}
+
+impl AsyncRead for Stdout {
+    fn poll_read(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        Self::poll_read(self.get_mut(), cx, buf)
     }
 }
 
@@ -162,22 +212,47 @@ pub(crate) struct Pipes {
 }
 
 impl Pipes {
-    pub(crate) fn new() -> io::Result<Self> {
+    pub(crate) fn new(channel: Channel) -> io::Result<Self> {
+        match channel {
+            Channel::Stdio => Self::of_three(),
+            Channel::Socket => Self::of_the_log(),
+        }
+    }
+
+    fn of_three() -> io::Result<Self> {
         let (stdin_read, stdin_write) = pipe_pair()?;
         let (stdout_read, stdout_write) = pipe_pair()?;
         let (stderr_read, stderr_write) = pipe_pair()?;
-        // A function that does not run as our user may open /dev/stdout and the like by path,
-        // which checks the pipe's mode as if it were a file's.
-        for fd in [&stdin_read, &stdout_write, &stderr_write] {
-            rustix::fs::fchmod(fd, rustix::fs::Mode::from_raw_mode(0o666))?;
-        }
+        let theirs = for_everybody(vec![stdin_read, stdout_write, stderr_write])?;
         Ok(Self {
-            theirs: vec![stdin_read, stdout_write, stderr_write],
+            theirs,
             stdin: Stdin::Pipe(pipe::Sender::from_owned_fd(stdin_write)?),
             stdout: Stdout::Pipe(pipe::Receiver::from_owned_fd(stdout_read)?),
             stderr: pipe::Receiver::from_owned_fd(stderr_read)?,
         })
     }
+
+    /// Nothing on stdin, and all that the function prints in one pipe.
+    fn of_the_log() -> io::Result<Self> {
+        let (stdin, _) = pipe_pair()?;
+        let (log, stderr) = pipe_pair()?;
+        let stdout = stderr.try_clone()?;
+        Ok(Self {
+            theirs: for_everybody(vec![stdin, stdout, stderr])?,
+            stdin: Stdin::Closed,
+            stdout: Stdout::Closed,
+            stderr: pipe::Receiver::from_owned_fd(log)?,
+        })
+    }
+}
+
+/// A function that does not run as our user may open /dev/stdout and the like by path, which
+/// checks the pipe's mode as if it were a file's.
+fn for_everybody(fds: Vec<std::os::fd::OwnedFd>) -> io::Result<Vec<std::os::fd::OwnedFd>> {
+    for fd in &fds {
+        rustix::fs::fchmod(fd, rustix::fs::Mode::from_raw_mode(0o666))?;
+    }
+    Ok(fds)
 }
 
 fn pipe_pair() -> io::Result<(std::os::fd::OwnedFd, std::os::fd::OwnedFd)> {

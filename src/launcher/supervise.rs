@@ -74,14 +74,22 @@ impl Control {
         let _ = self.commands.send(Command::Close);
     }
 
+    /// Waits for the end of an instance that is watched.
+    pub fn ended(&self) -> impl Future<Output = Exit> + Send + use<> {
+        let mut exit = self.exit.clone();
+        async move {
+            match exit.wait_for(Option::is_some).await {
+                Ok(exit) => exit.unwrap_or(Exit::Unknown),
+                Err(_) => Exit::Unknown,
+            }
+        }
+    }
+
     /// Finds out how the instance ended, its stdout having ended. One that lives on is killed
     /// after a grace. Takes a few seconds at most.
-    pub async fn autopsy(&mut self) -> Exit {
+    pub fn autopsy(&self) -> impl Future<Output = Exit> + Send + use<> {
         let _ = self.commands.send(Command::Autopsy);
-        match self.exit.wait_for(Option::is_some).await {
-            Ok(exit) => exit.unwrap_or(Exit::Unknown),
-            Err(_) => Exit::Unknown,
-        }
+        self.ended()
     }
 }
 

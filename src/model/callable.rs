@@ -4,11 +4,17 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use crate::model::{
-    App, AppId, Config, FnId, Format, Function, InvocationType, MilliCpus, Route, Trigger,
+    Annotations, App, AppId, Config, FnId, Format, Function, InvocationType, MilliCpus, Route,
+    Trigger,
 };
 
 /// Counts the callables ever made, so that the newer of two can be told.
 static MADE: AtomicU64 = AtomicU64::new(0);
+
+/// Says, with the value `"true"`, that a function takes request bodies as they come. An
+/// annotation, because clients of Fn keep those they do not know; a text, because they allow no
+/// booleans there.
+pub const STREAMING_ANNOTATION: &str = "kiln/streaming";
 
 /// Names a callable for its whole life.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -48,6 +54,8 @@ pub struct Callable {
     pub tmpfs_mb: u32,
     pub timeout: Duration,
     pub idle_timeout: Duration,
+    /// Whether the function takes request bodies in chunks, as they come.
+    pub streaming: bool,
     /// Headers that every response carries; routes only.
     pub headers: BTreeMap<String, Vec<String>>,
     /// The container's environment: the app's config, then the function's, then the platform's
@@ -87,6 +95,7 @@ impl Callable {
             tmpfs_mb: route.tmpfs_mb,
             timeout: Duration::from_secs(route.timeout_secs.into()),
             idle_timeout: Duration::from_secs(route.idle_timeout_secs.into()),
+            streaming: streams(route.format, &route.annotations),
             headers: route.headers.clone(),
             env,
         }
@@ -125,10 +134,19 @@ impl Callable {
             tmpfs_mb: 0,
             timeout: Duration::from_secs(function.timeout_secs.into()),
             idle_timeout: Duration::from_secs(function.idle_timeout_secs.into()),
+            streaming: streams(function.format, &function.annotations),
             headers: BTreeMap::new(),
             env,
         }
     }
+}
+
+/// Only HTTP can carry a body whose length nobody knows.
+fn streams(format: Format, annotations: &Annotations) -> bool {
+    matches!(format, Format::Http | Format::HttpStream)
+        && annotations
+            .get(STREAMING_ANNOTATION)
+            .is_some_and(|value| value == "true")
 }
 
 fn merged(app: &Config, own: &Config) -> BTreeMap<String, String> {

@@ -16,7 +16,7 @@ mod time;
 
 pub use app::{Annotations, App, Config};
 pub use call::{Call, CallStatus, CallTarget, FinishedCall, UnknownStatus};
-pub use callable::{Callable, CallableId};
+pub use callable::{Callable, CallableId, STREAMING_ANNOTATION};
 pub use format::{Format, UnknownFormat};
 pub use function::{Function, Trigger};
 pub use id::{AppId, CallId, FnId, InvalidId, TriggerId};

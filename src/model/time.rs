@@ -39,6 +39,15 @@ impl Timestamp {
     }
 }
 
+impl Timestamp {
+    /// As shown, without the fraction of a second.
+    pub fn to_seconds(self) -> String {
+        Self(self.0 - self.0.rem_euclid(1000))
+            .to_string()
+            .replace(".000Z", "Z")
+    }
+}
+
 impl fmt::Display for Timestamp {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let instant = jiff::Timestamp::from_millisecond(self.0).unwrap_or(jiff::Timestamp::MAX);

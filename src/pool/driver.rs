@@ -1,11 +1,13 @@
+use std::collections::BTreeMap;
 use std::ops::{Deref, DerefMut};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::task::{Context, Waker};
 use std::time::Duration;
 
 use parking_lot::Mutex;
 use thiserror::Error;
-use tokio::sync::{Semaphore, oneshot};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -98,6 +100,9 @@ pub struct Pool {
     spec: LaunchSpec,
     config: PoolConfig,
     starts: Arc<Starts>,
+    /// Places for containers that serve one call each.
+    cold: Arc<Semaphore>,
+    cold_waiting: AtomicUsize,
     pub(super) inner: Mutex<Inner>,
 }
 
@@ -127,6 +132,8 @@ impl Pool {
             spec,
             config,
             starts,
+            cold: Arc::new(Semaphore::new(config.max)),
+            cold_waiting: AtomicUsize::new(0),
             inner: Mutex::new(inner),
         });
         pool.starts.spawn(reaper::run(Arc::downgrade(&pool)));
@@ -189,6 +196,37 @@ impl Pool {
         }
     }
 
+    /// Gets a container of its own for one call, with `env` beside the revision's.
+    ///
+    /// Dropping the future gives the place up and calls the start off.
+    pub async fn check_out_cold(
+        self: &Arc<Self>,
+        env: BTreeMap<String, String>,
+    ) -> Result<Slot, PoolError> {
+        let place = self.cold_place().await?;
+        let mut spec = self.spec.clone();
+        spec.env.extend(env);
+        let permit = self.starts.permits.acquire().await;
+        let launched = self.starts.launcher.launch(&spec).await;
+        drop(permit);
+        let instance = launched.map_err(|error| PoolError::Launch(Arc::new(error)))?;
+        let mut slot = Slot::new(self, Lane::new(instance));
+        slot.cold = Some(place);
+        Ok(slot)
+    }
+
+    async fn cold_place(&self) -> Result<OwnedSemaphorePermit, PoolError> {
+        if let Ok(place) = self.cold.clone().try_acquire_owned() {
+            return Ok(place);
+        }
+        let _waiting = Waiting::join(&self.cold_waiting, self.config.max_waiting)?;
+        let place = self.cold.clone().acquire_owned();
+        match tokio::time::timeout(self.config.max_wait, place).await {
+            Ok(place) => place.map_err(|_| PoolError::Draining),
+            Err(_) => Err(PoolError::Waited(self.config.max_wait)),
+        }
+    }
+
     /// Starts as many containers as the state asks for.
     fn start_wanted(self: &Arc<Self>) {
         let wanted = self.inner.lock().state.starts();
@@ -234,6 +272,14 @@ impl Pool {
         }
     }
 
+    /// Takes a container back: one that served its only call ends.
+    fn release(self: &Arc<Self>, lane: Lane, cold: Option<OwnedSemaphorePermit>) {
+        match cold {
+            Some(_place) => lane.kill(),
+            None => self.offer(lane),
+        }
+    }
+
     /// Passes a free, busy-counted container on: to who waits for one, or to the idle ones.
     fn offer(self: &Arc<Self>, mut lane: Lane) {
         let mut inner = self.inner.lock();
@@ -242,7 +288,7 @@ impl Pool {
         let in_doubt = lane.poll_in_doubt(&mut Context::from_waker(&reaper));
         if in_doubt && lane.calls > 0 {
             drop(inner);
-            self.end(lane, "spoke after its response or ended");
+            self.end(lane, None, "spoke after its response or ended");
             return;
         }
         let now = Instant::now();
@@ -266,7 +312,7 @@ impl Pool {
     }
 
     /// Kills a busy-counted container and replaces it if somebody waits.
-    fn end(self: &Arc<Self>, lane: Lane, why: &str) {
+    fn end(self: &Arc<Self>, lane: Lane, cold: Option<OwnedSemaphorePermit>, why: &str) {
         tracing::info!(
             app = %self.spec.app,
             function = %self.spec.function,
@@ -276,8 +322,10 @@ impl Pool {
             "container retired"
         );
         lane.kill();
-        self.inner.lock().state.retired();
-        self.start_wanted();
+        if cold.is_none() {
+            self.inner.lock().state.retired();
+            self.start_wanted();
+        }
     }
 
     /// Gives out no more containers: idle ones end now, busy ones after their call. Calls that
@@ -285,6 +333,7 @@ impl Pool {
     pub fn drain(&self) {
         let mut inner = self.inner.lock();
         let idle = inner.state.drain();
+        self.cold.close();
         inner.reaper.wake_by_ref();
         drop(inner);
         for lane in idle {
@@ -299,6 +348,26 @@ impl Pool {
         for waiter in waiting {
             let _ = waiter.send(Err(PoolError::Draining));
         }
+    }
+}
+
+/// One of a bounded number that wait; dropping it counts it out.
+struct Waiting<'a>(&'a AtomicUsize);
+
+impl<'a> Waiting<'a> {
+    fn join(count: &'a AtomicUsize, limit: usize) -> Result<Self, PoolError> {
+        let waiting = Self(count);
+        if count.fetch_add(1, Ordering::Relaxed) < limit {
+            Ok(waiting)
+        } else {
+            Err(PoolError::Full(limit))
+        }
+    }
+}
+
+impl Drop for Waiting<'_> {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
     }
 }
 
@@ -323,6 +392,8 @@ pub struct Slot {
     pool: Arc<Pool>,
     lane: Option<Lane>,
     begun: bool,
+    /// The container serves this call only, and holds this place until it ends.
+    cold: Option<OwnedSemaphorePermit>,
 }
 
 impl Slot {
@@ -331,6 +402,7 @@ impl Slot {
             pool: pool.clone(),
             lane: Some(lane),
             begun: false,
+            cold: None,
         }
     }
 
@@ -348,16 +420,15 @@ impl Slot {
     /// The call is over and the container is clean as far as the caller can tell.
     pub fn give_back(mut self) {
         if let Some(mut lane) = self.lane.take() {
-            lane.calls += 1;
-            lane.reset_blank();
-            self.pool.offer(lane);
+            lane.rest();
+            self.pool.release(lane, self.cold.take());
         }
     }
 
     /// The container is in doubt: kill it. `why` is for the log.
     pub fn retire(mut self, why: &str) {
         if let Some(lane) = self.lane.take() {
-            self.pool.end(lane, why);
+            self.pool.end(lane, self.cold.take(), why);
         }
     }
 }
@@ -381,8 +452,11 @@ impl DerefMut for Slot {
 impl Drop for Slot {
     fn drop(&mut self) {
         match self.lane.take() {
-            Some(lane) if self.begun => self.pool.end(lane, "its call was abandoned"),
-            Some(lane) => self.pool.offer(lane),
+            Some(lane) if self.begun => {
+                self.pool
+                    .end(lane, self.cold.take(), "its call was abandoned");
+            }
+            Some(lane) => self.pool.release(lane, self.cold.take()),
             None => {}
         }
     }

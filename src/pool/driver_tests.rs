@@ -58,6 +58,7 @@ fn pool_of(image: &str, config: PoolConfig) -> (Arc<Pool>, Arc<FakeLauncher>) {
             id: image.to_owned(),
             command: Vec::new(),
         }),
+        channel: crate::launcher::Channel::Stdio,
         env: BTreeMap::new(),
         memory_mb: 128,
         cpus: None,

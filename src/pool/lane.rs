@@ -1,17 +1,28 @@
+use std::pin::Pin;
 use std::sync::Arc;
 use std::task::Context;
+use std::time::Duration;
 
 use bytes::BytesMut;
 
-use crate::launcher::{Control, Exit, Instance, Now, Stderr, Stdin, Stdout};
+use tokio::time::Instant;
+
+use crate::launcher::{Control, Exit, Instance, Now, Socket, Stderr, Stdin, Stdout};
+
+/// A connection to a function's socket is not used after it rested for this long: the function
+/// may be about to end it, and a request on its way would be lost. As Fn does.
+const STALE: Duration = Duration::from_secs(1);
 
 /// One hot container and the way to it.
-#[derive(Debug)]
 pub struct Lane {
     /// The engine's name for the container.
     pub id: String,
+    /// The function's stdin, or a connection to its socket.
     pub stdin: Stdin,
+    /// The function's stdout, or the same connection.
     pub stdout: Stdout,
+    /// Where connections can be made, if the function has a socket.
+    pub socket: Option<Arc<Socket>>,
     /// The one buffer for all that is read from stdout. Empty between calls.
     pub inbox: BytesMut,
     /// Calls that this container has answered.
@@ -20,15 +31,31 @@ pub struct Lane {
     pub echoes: bool,
     /// Blank bytes the function wrote since its last response.
     blank: usize,
+    /// When the last call ended.
+    rested: Instant,
+    /// The end of a container that has a socket; over stdio the end of stdout tells.
+    end: Option<Pin<Box<dyn Future<Output = Exit> + Send>>>,
+    ended: bool,
     stderr: Arc<Stderr>,
     control: Control,
+}
+
+impl std::fmt::Debug for Lane {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Lane")
+            .field("id", &self.id)
+            .field("calls", &self.calls)
+            .finish_non_exhaustive()
+    }
 }
 
 /// More blank bytes than this between two calls are a doubt after all.
 const BLANK_BYTES: usize = 64;
 
 fn is_blank(bytes: &[u8]) -> bool {
-    bytes.iter().all(|b| matches!(b, b'\r' | b'\n'))
+    bytes
+        .iter()
+        .all(|b| matches!(b, b'\r' | b'\n' | b' ' | b'\t'))
 }
 
 impl Lane {
@@ -37,9 +64,11 @@ impl Lane {
             id,
             stdin,
             stdout,
+            socket,
             stderr,
             control,
         } = instance;
+        let end = socket.is_some().then(|| Box::pin(control.ended()) as _);
         Self {
             id,
             stdin,
@@ -48,25 +77,66 @@ impl Lane {
             calls: 0,
             echoes: false,
             blank: 0,
+            socket: socket.map(Arc::new),
+            rested: Instant::now(),
+            end,
+            ended: false,
             stderr,
             control,
         }
     }
 
+    /// Whether there is a connection to the function's socket that can be used.
+    pub fn is_connected(&mut self) -> bool {
+        let open = !matches!(self.stdin, Stdin::Closed);
+        if open && self.rested.elapsed() > STALE {
+            self.disconnect();
+            return false;
+        }
+        open
+    }
+
+    /// Uses a new connection to the function's socket from here on.
+    pub fn connect(&mut self, stdin: Stdin, stdout: Stdout) {
+        self.stdin = stdin;
+        self.stdout = stdout;
+        self.inbox.clear();
+    }
+
+    /// Ends the connection to the function's socket.
+    pub fn disconnect(&mut self) {
+        self.connect(Stdin::Closed, Stdout::Closed);
+    }
+
     /// Whether the function said anything it was not asked for, or ended. Asks the kernel.
     pub(super) fn in_doubt(&mut self) -> bool {
-        self.doubt(Stdout::read_now)
+        self.poll_end(&mut Context::from_waker(std::task::Waker::noop()))
+            || self.doubt(Stdout::read_now)
+    }
+
+    fn poll_end(&mut self, cx: &mut Context<'_>) -> bool {
+        if let Some(end) = &mut self.end
+            && end.as_mut().poll(cx).is_ready()
+        {
+            self.end = None;
+            self.ended = true;
+        }
+        self.ended
     }
 
     /// As [`in_doubt`](Self::in_doubt) as far as the runtime knows; wakes `cx` on any change.
     pub(super) fn poll_in_doubt(&mut self, cx: &mut Context<'_>) -> bool {
-        self.doubt(|stdout, buf| stdout.poll_now(cx, buf))
+        self.poll_end(cx) || self.doubt(|stdout, buf| stdout.poll_now(cx, buf))
     }
 
     /// Blank lines between calls are no doubt, up to a bound: an old Python FDK ends every
     /// response with one that its Content-Length does not count.
     fn doubt(&mut self, mut look: impl FnMut(&mut Stdout, &mut [u8]) -> Now) -> bool {
         let mut said = [0; BLANK_BYTES];
+        if matches!(self.stdout, Stdout::Closed) {
+            // No connection is open, and no response can come on none.
+            return self.socket.is_none();
+        }
         if !is_blank(&self.inbox) {
             return true;
         }
@@ -81,20 +151,27 @@ impl Lane {
                     self.inbox.extend_from_slice(&said[..n]);
                     return true;
                 }
+                Now::Ended if self.socket.is_some() => {
+                    // The function ended a connection, not itself.
+                    self.disconnect();
+                    return false;
+                }
                 Now::Ended => return true,
             }
         }
         true
     }
 
-    /// A call begins or has ended: what the function says is its response again.
-    pub(super) fn reset_blank(&mut self) {
+    /// A call has ended.
+    pub(super) fn rest(&mut self) {
+        self.calls += 1;
         self.blank = 0;
+        self.rested = Instant::now();
     }
 
     /// Finds out how the function ended, its stdout having ended.
-    pub async fn autopsy(&mut self) -> Exit {
-        self.control.autopsy().await
+    pub fn autopsy(&self) -> impl Future<Output = Exit> + Send + use<> {
+        self.control.autopsy()
     }
 
     /// A call begins: what the function logs from here on, up to `limit` bytes, is the call's.

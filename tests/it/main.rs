@@ -10,9 +10,11 @@ mod calls;
 mod cors;
 mod deploy;
 mod faults;
+mod formats;
 mod gateway;
 mod hot;
 mod life;
+mod stream;
 mod support;
 
 #[cfg(feature = "docker-tests")]

@@ -9,6 +9,9 @@ const MISSING: usize = 10;
 
 /// Writes the answer, in one write unless the request asks for something else.
 pub fn write(request: &Request, out: &mut File) -> io::Result<()> {
+    if request.has("endless") || request.has("halves") {
+        return stream(request, out);
+    }
     let (content_type, body) = body::of(request);
     let mut answer = Vec::new();
     if request.has("head100") {
@@ -39,6 +42,56 @@ pub fn write(request: &Request, out: &mut File) -> io::Result<()> {
     Ok(())
 }
 
+/// An answer that takes its time.
+fn stream(request: &Request, out: &mut File) -> io::Result<()> {
+    const PIECE: [u8; 64 << 10] = [b'x'; 64 << 10];
+    const HALVES: [&[u8]; 2] = [b"first half ", b"second half"];
+
+    let halves = request.has("halves");
+    let length = if halves {
+        HALVES.concat().len() as u64
+    } else {
+        request.number("n").unwrap_or(0)
+    };
+    let chunked = request.has("chunked");
+    let framing = if chunked {
+        "Transfer-Encoding: chunked".to_owned()
+    } else {
+        format!("Content-Length: {length}")
+    };
+    write!(
+        out,
+        "HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\n{framing}\r\n"
+    )?;
+    let id = request.header("fn_call_id").or_else(|| request.header("fn-call-id"));
+    write!(out, "Fn-Call-Id: {}\r\n\r\n", id.unwrap_or_default())?;
+    let mut piece = |data: &[u8]| {
+        if !chunked {
+            return out.write_all(data);
+        }
+        let size = format!("{:x}\r\n", data.len());
+        out.write_all(&[size.as_bytes(), data, b"\r\n"].concat())
+    };
+    if halves {
+        piece(HALVES[0])?;
+        pause(request.number("ms").unwrap_or(1000));
+        piece(HALVES[1])?;
+    }
+    let mut left = if halves { 0 } else { length };
+    while left > 0 {
+        if request.has("dies") && left < length / 2 {
+            std::process::exit(3);
+        }
+        let now = left.min(PIECE.len() as u64);
+        piece(&PIECE[..usize::try_from(now).unwrap_or(0)])?;
+        left -= now;
+    }
+    if chunked {
+        out.write_all(b"0\r\n\r\n")?;
+    }
+    Ok(())
+}
+
 fn compose(
     request: &Request,
     content_type: &str,
@@ -49,10 +102,20 @@ fn compose(
         .number("code")
         .filter(|_| request.has("status"))
         .unwrap_or(200);
-    write!(
-        answer,
-        "HTTP/1.1 {status} Misbehave\r\nContent-Type: {content_type}\r\n"
-    )?;
+    // Over a socket the status of HTTP says how the platform fared, a header how the function did.
+    if request.listens() && !request.has("transport") {
+        write!(
+            answer,
+            "HTTP/1.1 200 Misbehave\r\nFn-Http-Status: {status}\r\n\
+             Fn-Http-H-X-Function: misbehave\r\nFn-Fdk-Version: misbehave/0\r\n"
+        )?;
+    } else {
+        write!(answer, "HTTP/1.1 {status} Misbehave\r\n")?;
+    }
+    write!(answer, "Content-Type: {content_type}\r\n")?;
+    if request.has("close") {
+        answer.extend_from_slice(b"Connection: close\r\n");
+    }
     match request
         .header("fn_call_id")
         .or_else(|| request.header("fn-call-id"))

@@ -7,10 +7,13 @@
 
 mod answer;
 mod body;
+mod cold;
+mod frame;
+mod listen;
 mod request;
 
 use std::fs::File;
-use std::io::{self, Write};
+use std::io::{self, BufRead, Write};
 use std::os::fd::FromRawFd;
 use std::process::Command;
 use std::thread::sleep;
@@ -22,24 +25,36 @@ fn main() -> io::Result<()> {
     // SAFETY: nothing else in this program owns or uses fd 1.
     let mut out = Some(unsafe { File::from_raw_fd(1) });
     misstart(&mut out)?;
-    let mut input = io::stdin().lock();
-    while let Some(mut request) = request::read_head(&mut input)? {
+    match std::env::var("FN_FORMAT").as_deref() {
+        Ok("http-stream") => listen::serve(),
+        Ok("json" | "cloudevent") => frame::serve(&mut out),
+        Ok("default") => cold::serve(&mut out),
+        _ => converse(&mut io::stdin().lock(), &mut out),
+    }
+}
+
+/// Answers requests until there are no more, or the connection is to end.
+fn converse(input: &mut impl BufRead, out: &mut Option<File>) -> io::Result<()> {
+    while let Some(mut request) = request::read_head(input)? {
         if request.has("neverread") {
             hang();
         }
         let early = request.has("early");
         if !early {
-            request.read_body(&mut input)?;
+            request.read_body(input)?;
         }
-        disturb(&request, &mut out)?;
+        disturb(&request, out)?;
         if let Some(out) = out.as_mut().filter(|_| !request.has("garbage")) {
             answer::write(&request, out)?;
         }
         if early {
-            request.read_body(&mut input)?;
+            request.read_body(input)?;
         }
         if request.has("leave") {
             leave(request.number("ms").unwrap_or(0));
+        }
+        if request.has("close") || request.has("hangup") {
+            break;
         }
     }
     Ok(())

@@ -30,14 +30,14 @@ pub fn read_head(input: &mut impl BufRead) -> io::Result<Option<Request>> {
     let head = String::from_utf8_lossy(&head).into_owned();
     let mut line = head.split([' ', '\r']);
     let method = line.next().unwrap_or_default().to_owned();
-    let (flags, values) = parse_query(line.next().unwrap_or_default());
-    Ok(Some(Request {
-        head,
-        method,
-        flags,
-        values,
-        body: vec![],
-    }))
+    let target = line.next().unwrap_or_default().to_owned();
+    let mut request = Request::new(method, &target);
+    request.head = head;
+    // A request over a socket is always to /call.
+    if let Some(url) = request.header("fn-http-request-url").map(str::to_owned) {
+        (request.flags, request.values) = parse_query(&url);
+    }
+    Ok(Some(request))
 }
 
 /// `?mode=a,b&c&d=1` asks for a, b and c, with d = 1.
@@ -56,6 +56,23 @@ fn parse_query(target: &str) -> (Vec<String>, Vec<(String, String)>) {
 }
 
 impl Request {
+    /// A request without headers or body, yet.
+    pub fn new(method: String, url: &str) -> Self {
+        let (flags, values) = parse_query(url);
+        Self {
+            head: String::new(),
+            method,
+            flags,
+            values,
+            body: vec![],
+        }
+    }
+
+    /// Whether it came over a socket.
+    pub fn listens(&self) -> bool {
+        self.head.starts_with("POST /call ")
+    }
+
     pub fn has(&self, flag: &str) -> bool {
         self.flags.iter().any(|known| known == flag)
     }

@@ -16,7 +16,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use super::engine::refused;
-use crate::launcher::{LaunchError, Stdin, Stdout};
+use crate::launcher::{Channel, LaunchError, Stdin, Stdout};
 
 /// Frames in flight per stream; a frame is at most 32 KiB.
 const FRAMES: usize = 16;
@@ -35,11 +35,12 @@ pub(super) struct Streams {
 pub(super) async fn start(
     docker: &Docker,
     id: &str,
+    channel: Channel,
     tasks: &TaskTracker,
 ) -> Result<Streams, LaunchError> {
     let options = AttachContainerOptionsBuilder::default()
         .stream(true)
-        .stdin(true)
+        .stdin(channel == Channel::Stdio)
         .stdout(true)
         .stderr(true)
         .build();
@@ -54,10 +55,18 @@ pub(super) async fn start(
     let (stdout_tx, stdout) = mpsc::channel(FRAMES);
     let (stderr_tx, stderr) = mpsc::channel(FRAMES);
     let ended = CancellationToken::new();
+    let (stdin, stdout, stdout_tx) = match channel {
+        Channel::Stdio => (
+            Stdin::Stream(attached.input),
+            Stdout::Stream(reader(stdout)),
+            stdout_tx,
+        ),
+        Channel::Socket => (Stdin::Closed, Stdout::Closed, stderr_tx.clone()),
+    };
     tasks.spawn(sort(attached.output, stdout_tx, stderr_tx, ended.clone()));
     Ok(Streams {
-        stdin: Stdin::Stream(attached.input),
-        stdout: Stdout::Stream(reader(stdout)),
+        stdin,
+        stdout,
         stderr: reader(stderr),
         ended,
     })

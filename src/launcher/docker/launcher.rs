@@ -8,11 +8,14 @@ use futures_util::future::join_all;
 use tokio_util::task::TaskTracker;
 
 use super::engine::{Engine, is_missing, refused};
-use super::link::{LinkDir, Links};
+use super::link::Links;
 use super::ward::DockerWard;
 use super::{attach, image, link, settings};
+use crate::launcher::folder::Folders;
+use crate::launcher::socket::Doorstep;
+use crate::launcher::stdio::Pipes;
 use crate::launcher::supervise::supervise;
-use crate::launcher::{Image, Instance, LaunchError, LaunchSpec, Launcher, Stderr};
+use crate::launcher::{Channel, Image, Instance, LaunchError, LaunchSpec, Launcher, Stderr};
 
 /// How stdio travels between the gateway and a container.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -66,6 +69,7 @@ impl DockerConfig {
 pub struct DockerLauncher {
     engine: Engine,
     config: DockerConfig,
+    folders: Folders,
     links: Option<Links>,
     tasks: TaskTracker,
 }
@@ -89,36 +93,51 @@ impl DockerLauncher {
     }
 
     fn build(config: DockerConfig) -> Result<Self, LaunchError> {
+        let folders = Folders::open(&config.sockets)?;
         let links = match config.stdio {
-            StdioPath::Link => Some(Links::open(&config.sockets)?),
+            StdioPath::Link => Some(Links::open(&folders)?),
             StdioPath::Attach => None,
         };
         let engine = Engine::new(config.host.clone());
         Ok(Self {
             engine,
             config,
+            folders,
             links,
             tasks: TaskTracker::new(),
         })
     }
 
-    async fn start(&self, spec: &LaunchSpec, id: &str) -> Result<Instance, LaunchError> {
+    async fn start(&self, spec: &LaunchSpec, id: &str) -> Result<Started, LaunchError> {
         let docker = self.engine.client().await?;
-        let dir = self
-            .links
-            .as_ref()
-            .map(|links| links.make(id))
-            .transpose()?;
-        // From here on, whatever happens, the container and the directory are removed.
-        let mut ward = DockerWard::new(
-            docker.clone(),
-            self.tasks.clone(),
-            id,
-            dir.as_ref().map(LinkDir::path),
-        );
-        let (entrypoint, binds) = dir.as_ref().map_or((None, Vec::new()), |dir| {
-            (Some(link::entrypoint()), vec![dir.bind()])
-        });
+        let host = |doing| move |source| LaunchError::Host { doing, source };
+        let folder = self.folders.make(id)?;
+        let mut binds = Vec::new();
+        let listener = match &self.links {
+            Some(links) => Some(links.listen(&folder)?),
+            None => None,
+        };
+        if listener.is_some() {
+            binds.push(link::bind(&folder));
+        }
+        // Watched from before the start, so that no socket is missed.
+        let doorstep = match spec.channel {
+            Channel::Stdio => None,
+            Channel::Socket => {
+                let made = Doorstep::make(folder.path().join("io"));
+                Some(made.map_err(host("make a container's socket directory"))?)
+            }
+        };
+        if let Some(doorstep) = &doorstep {
+            let path = doorstep.path().display();
+            binds.push(format!("{path}:{}:z", settings::SOCKET_MOUNT));
+        }
+        // From here on, whatever happens, the container and the folder are removed.
+        let mut ward = DockerWard::new(docker.clone(), self.tasks.clone(), id, Some(folder));
+        if doorstep.is_some() {
+            ward.watch();
+        }
+        let entrypoint = listener.is_some().then(link::entrypoint);
         let body = settings::create_body(&self.config, spec, entrypoint, binds);
         let name = CreateContainerOptionsBuilder::default().name(id).build();
         match docker.create_container(Some(name), body).await {
@@ -134,29 +153,39 @@ impl DockerLauncher {
             Err(e) => return Err(refused("create the container", &e)),
         }
         let log = |pipe| Arc::new(Stderr::new(&spec.app, &spec.function, id, pipe));
-        let (stdin, stdout, stderr, control) = match dir {
-            Some(dir) => {
-                let pipes = link::start(docker, id, dir, spec).await?;
+        let (stdin, stdout, stderr, control) = match listener {
+            Some(listener) => {
+                let mut pipes = Pipes::new(spec.channel).map_err(host("make the pipes"))?;
+                let theirs = std::mem::take(&mut pipes.theirs);
+                link::start(docker, id, listener, theirs, spec).await?;
                 let stderr = log(Some(pipes.stderr));
                 let control = supervise(&self.tasks, ward, stderr.clone(), None);
                 (pipes.stdin, pipes.stdout, stderr, control)
             }
             None => {
-                let streams = attach::start(docker, id, &self.tasks).await?;
+                let streams = attach::start(docker, id, spec.channel, &self.tasks).await?;
                 let ward = ward.with_streams(streams.ended);
                 let stderr = log(None);
                 let control = supervise(&self.tasks, ward, stderr.clone(), Some(streams.stderr));
                 (streams.stdin, streams.stdout, stderr, control)
             }
         };
-        Ok(Instance {
+        let instance = Instance {
             id: id.to_owned(),
             stdin,
             stdout,
+            socket: None,
             stderr,
             control,
-        })
+        };
+        Ok(Started { instance, doorstep })
     }
+}
+
+/// A container whose program runs; one that is called through its socket may not listen yet.
+struct Started {
+    instance: Instance,
+    doorstep: Option<Doorstep>,
 }
 
 #[async_trait]
@@ -172,15 +201,18 @@ impl Launcher for DockerLauncher {
 
     async fn launch(&self, spec: &LaunchSpec) -> Result<Instance, LaunchError> {
         let id = ulid::Ulid::generate().to_string();
-        tokio::time::timeout(self.config.start_timeout, self.start(spec, &id))
-            .await
-            .unwrap_or_else(|_| Err(LaunchError::Slow(self.config.start_timeout.as_secs())))
+        let limit = self.config.start_timeout;
+        let started = tokio::time::timeout(limit, self.start(spec, &id)).await;
+        let Started { instance, doorstep } =
+            started.unwrap_or_else(|_| Err(LaunchError::Slow(limit.as_secs())))?;
+        match doorstep {
+            Some(doorstep) => instance.listening(&doorstep, limit).await,
+            None => Ok(instance),
+        }
     }
 
     async fn sweep(&self) -> Result<usize, LaunchError> {
-        if let Some(links) = &self.links {
-            links.sweep();
-        }
+        self.folders.sweep();
         let docker = self.engine.client().await?;
         let label = format!("kiln.instance={}", self.config.identity);
         let filters = std::collections::HashMap::from([("label".to_owned(), vec![label])]);

@@ -7,7 +7,8 @@ use bollard::models::{
 };
 
 use super::launcher::DockerConfig;
-use crate::launcher::LaunchSpec;
+use crate::launcher::socket::SOCKET_NAME;
+use crate::launcher::{Channel, LaunchSpec};
 
 /// Processes and threads per container (Fn's default).
 const MAX_PIDS: i64 = 50;
@@ -15,6 +16,8 @@ const MAX_PIDS: i64 = 50;
 const MAX_OPEN_FILES: i64 = 350;
 /// Size of `/tmp` in MB where the function names none; the root is read-only.
 const DEFAULT_TMP_MB: u32 = 64;
+/// Where a container makes its socket, by the FDKs' convention.
+pub(super) const SOCKET_MOUNT: &str = "/tmp/iofs";
 /// The scheduling period that a CPU quota is a share of, in microseconds (the kernel's default).
 const CPU_PERIOD_US: i64 = 100_000;
 
@@ -25,18 +28,19 @@ pub(super) fn create_body(
     binds: Vec<String>,
 ) -> ContainerCreateBody {
     let linked = entrypoint.is_some();
+    let stdin = !linked && spec.channel == Channel::Stdio;
     ContainerCreateBody {
         image: Some(spec.image.id.clone()),
         // Given an entrypoint, the engine drops the image's CMD, so both are passed.
         cmd: linked.then(|| spec.image.command.clone()),
         entrypoint,
-        env: Some(spec.env.iter().map(|(k, v)| format!("{k}={v}")).collect()),
+        env: Some(env(spec)),
         user: config.user.clone(),
         labels: Some(labels(config, spec)),
         tty: Some(false),
-        open_stdin: Some(!linked),
-        stdin_once: Some(!linked),
-        attach_stdin: Some(!linked),
+        open_stdin: Some(stdin),
+        stdin_once: Some(stdin),
+        attach_stdin: Some(stdin),
         attach_stdout: Some(!linked),
         attach_stderr: Some(!linked),
         // A health check would run a second process in the function's container.
@@ -47,6 +51,14 @@ pub(super) fn create_body(
         host_config: Some(host_config(config, spec, binds)),
         ..ContainerCreateBody::default()
     }
+}
+
+fn env(spec: &LaunchSpec) -> Vec<String> {
+    let mut env: Vec<_> = spec.env.iter().map(|(k, v)| format!("{k}={v}")).collect();
+    if spec.channel == Channel::Socket {
+        env.push(format!("FN_LISTENER=unix:{SOCKET_MOUNT}/{SOCKET_NAME}"));
+    }
+    env
 }
 
 fn labels(config: &DockerConfig, spec: &LaunchSpec) -> HashMap<String, String> {

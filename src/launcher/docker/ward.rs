@@ -1,6 +1,5 @@
 //! A container's end: waiting for it, causing it, removing what is left.
 
-use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use bollard::Docker;
@@ -13,6 +12,7 @@ use tokio_util::task::TaskTracker;
 
 use super::engine::is_missing;
 use crate::launcher::Exit;
+use crate::launcher::folder::Folder;
 use crate::launcher::supervise::Ward;
 
 /// An engine that is being restarted gets this long to remove a container. What is left after
@@ -33,20 +33,27 @@ pub(super) struct DockerWard {
     docker: Docker,
     tasks: TaskTracker,
     id: String,
-    dir: Option<PathBuf>,
+    /// Removed after the container.
+    folder: Option<Folder>,
     streams: Option<CancellationToken>,
+    watched: bool,
     existence: Existence,
 }
 
 impl DockerWard {
-    pub(super) fn new(docker: Docker, tasks: TaskTracker, id: &str, dir: Option<&Path>) -> Self {
-        let dir = dir.map(Path::to_owned);
+    pub(super) fn new(
+        docker: Docker,
+        tasks: TaskTracker,
+        id: &str,
+        folder: Option<Folder>,
+    ) -> Self {
         Self {
             docker,
             tasks,
             id: id.to_owned(),
-            dir,
+            folder,
             streams: None,
+            watched: false,
             existence: Existence::Unknown,
         }
     }
@@ -59,7 +66,11 @@ impl DockerWard {
     /// The engine has refused to create the container.
     pub(super) fn refused(mut self) {
         self.existence = Existence::Removed;
-        remove_dir(self.dir.as_deref());
+    }
+
+    /// The container's end is waited for from now on: nothing else would tell of it.
+    pub(super) fn watch(&mut self) {
+        self.watched = true;
     }
 
     /// Attached streams do not always end with their container, so the container's end ends
@@ -80,7 +91,7 @@ impl Ward for DockerWard {
     }
 
     fn watched(&self) -> bool {
-        self.streams.is_some()
+        self.watched || self.streams.is_some()
     }
 
     async fn kill(&mut self) {
@@ -99,7 +110,7 @@ impl Ward for DockerWard {
         if let Some(streams) = &self.streams {
             streams.cancel();
         }
-        clean_up(&self.docker, &self.id, existence, self.dir.as_deref()).await;
+        remove(&self.docker, &self.id, existence == Existence::Created).await;
     }
 }
 
@@ -109,20 +120,11 @@ impl Drop for DockerWard {
         if existence == Existence::Removed {
             return;
         }
-        let (docker, id, dir) = (self.docker.clone(), self.id.clone(), self.dir.take());
-        self.tasks
-            .spawn(async move { clean_up(&docker, &id, existence, dir.as_deref()).await });
-    }
-}
-
-async fn clean_up(docker: &Docker, id: &str, existence: Existence, dir: Option<&Path>) {
-    remove(docker, id, existence == Existence::Created).await;
-    remove_dir(dir);
-}
-
-fn remove_dir(dir: Option<&Path>) {
-    if let Some(dir) = dir {
-        let _ = std::fs::remove_dir_all(dir);
+        let (docker, id, folder) = (self.docker.clone(), self.id.clone(), self.folder.take());
+        self.tasks.spawn(async move {
+            remove(&docker, &id, existence == Existence::Created).await;
+            drop(folder);
+        });
     }
 }
 

@@ -2,29 +2,50 @@ use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::Path;
 use std::process::{ExitStatus, Stdio};
 use std::sync::Arc;
+use std::time::Duration;
 
 use async_trait::async_trait;
 use rustix::process::{Pid, Signal};
 use tokio::process::{Child, Command};
 use tokio_util::task::TaskTracker;
 
+use crate::launcher::folder::{Folder, Folders};
+use crate::launcher::socket::{Doorstep, SOCKET_NAME};
 use crate::launcher::stdio::Pipes;
 use crate::launcher::supervise::{Ward, supervise};
-use crate::launcher::{Exit, Image, Instance, LaunchError, LaunchSpec, Launcher, Stderr};
+use crate::launcher::{Channel, Exit, Image, Instance, LaunchError, LaunchSpec, Launcher, Stderr};
 
 /// What a container would get; a function must not find tools by the gateway's own PATH.
 const PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 
 /// Runs functions as child processes, each in a process group of its own.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct ProcessLauncher {
+    folders: Folders,
+    start_timeout: Duration,
     tasks: TaskTracker,
 }
 
 impl ProcessLauncher {
-    /// A launcher with no instances.
-    pub fn new() -> Self {
-        Self::default()
+    /// A launcher with no instances. Functions make their sockets below `sockets`, within
+    /// `start_timeout`.
+    pub fn new(sockets: &Path, start_timeout: Duration) -> Result<Self, LaunchError> {
+        Ok(Self {
+            folders: Folders::open(sockets)?,
+            start_timeout,
+            tasks: TaskTracker::new(),
+        })
+    }
+
+    /// The directory in which a function makes its socket.
+    fn doorstep(&self, id: &str) -> Result<(Folder, Doorstep), LaunchError> {
+        let folder = self.folders.make(id)?;
+        let doorstep = Doorstep::make(folder.path().to_owned());
+        let doorstep = doorstep.map_err(|source| LaunchError::Host {
+            doing: "watch a function's socket directory",
+            source,
+        })?;
+        Ok((folder, doorstep))
     }
 }
 
@@ -67,7 +88,14 @@ impl Launcher for ProcessLauncher {
 
     async fn launch(&self, spec: &LaunchSpec) -> Result<Instance, LaunchError> {
         let id = ulid::Ulid::generate().to_string();
-        let mut pipes = Pipes::new().map_err(|source| LaunchError::Host {
+        let (folder, doorstep) = match spec.channel {
+            Channel::Stdio => (None, None),
+            Channel::Socket => {
+                let (folder, doorstep) = self.doorstep(&id)?;
+                (Some(folder), Some(doorstep))
+            }
+        };
+        let mut pipes = Pipes::new(spec.channel).map_err(|source| LaunchError::Host {
             doing: "make the pipes",
             source,
         })?;
@@ -87,6 +115,10 @@ impl Launcher for ProcessLauncher {
             .stderr(Stdio::from(stderr))
             .process_group(0)
             .kill_on_drop(true);
+        if let Some(doorstep) = &doorstep {
+            let socket = doorstep.path().join(SOCKET_NAME);
+            command.env("FN_LISTENER", format!("unix:{}", socket.display()));
+        }
         die_with_us(&mut command);
         let child = command.spawn().map_err(|e| not_started(spec, program, e))?;
         let group = child
@@ -94,19 +126,29 @@ impl Launcher for ProcessLauncher {
             .and_then(|id| Pid::from_raw(i32::try_from(id).ok()?));
         let stderr = Stderr::new(&spec.app, &spec.function, &id, Some(pipes.stderr));
         let stderr = Arc::new(stderr);
-        let ward = ProcessWard { child, group };
+        let ward = ProcessWard {
+            child,
+            group,
+            _folder: folder,
+        };
         let control = supervise(&self.tasks, ward, stderr.clone(), None);
-        Ok(Instance {
+        let instance = Instance {
             id,
             stdin: pipes.stdin,
             stdout: pipes.stdout,
+            socket: None,
             stderr,
             control,
-        })
+        };
+        match doorstep {
+            Some(doorstep) => instance.listening(&doorstep, self.start_timeout).await,
+            None => Ok(instance),
+        }
     }
 
     async fn sweep(&self) -> Result<usize, LaunchError> {
-        // Children die with the gateway, see `die_with_us`.
+        // Children die with the gateway, see `die_with_us`; their folders do not.
+        self.folders.sweep();
         Ok(0)
     }
 
@@ -162,6 +204,8 @@ fn die_with_us(command: &mut Command) {
 struct ProcessWard {
     child: Child,
     group: Option<Pid>,
+    /// Where its socket is.
+    _folder: Option<Folder>,
 }
 
 impl Ward for ProcessWard {

@@ -164,6 +164,15 @@ impl Gateway {
         self.post_json("/v2/triggers", &trigger).await;
     }
 
+    /// Where the function `name` of the app `t` is invoked by its id.
+    pub(crate) async fn invoke_path(&self, name: &str) -> String {
+        let app = self.app().await;
+        let app = app.as_str().unwrap();
+        let found = self.get(&format!("/v2/fns?app_id={app}&name={name}")).await;
+        let found: Value = serde_json::from_slice(&found.body).unwrap();
+        format!("/invoke/{}", found["items"][0]["id"].as_str().unwrap())
+    }
+
     async fn app(&self) -> Value {
         let found = self.get("/v2/apps?name=t").await;
         let found: Value = serde_json::from_slice(&found.body).unwrap();

@@ -1,0 +1,341 @@
+//! One try at one container: the head of its response, and then its body, whole or as it comes.
+
+use std::io;
+use std::pin::pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use bytes::{Bytes, BytesMut};
+use tokio::sync::mpsc;
+use tokio::time::{Instant, timeout, timeout_at};
+
+use super::fault::{Blame, Fault};
+use super::memory::Entry;
+use super::response::{CallResponse, Piece, ResponseBody};
+use crate::format::{Exchange, ExchangeError, Report, ResponseHead};
+use crate::launcher::Exit;
+use crate::model::{CallId, Callable, Format};
+use crate::pool::Slot;
+
+/// A body up to this is passed on in one piece, once all of it is there: if it breaks off, the
+/// caller gets an error that says why rather than a connection that breaks.
+const WHOLE: u64 = 64 << 10;
+
+/// How long the rest of such a body is waited for. Functions write small bodies at once; one
+/// that does not is passed on as it comes.
+const LINGER: Duration = Duration::from_millis(50);
+
+/// Pieces of a body that wait for a slow caller; a piece is at most 256 KiB. With this a body of
+/// up to 1 MiB costs its container no time, however slow its caller is.
+const AHEAD: usize = 4;
+
+/// A caller who takes nothing for this long has gone.
+const STALLED: Duration = Duration::from_secs(30);
+
+/// How long finding out how a container ended may keep its caller waiting; an engine that hangs
+/// must not.
+const AUTOPSY: Duration = Duration::from_secs(4);
+
+/// What became of one try.
+pub(super) enum Attempt {
+    Answered(CallResponse, Option<Rest>),
+    Failed(Fault),
+    /// The container had died before the call; another one may serve it.
+    WasDead(Entry),
+}
+
+/// A call that a container has.
+pub(super) struct Run {
+    pub(super) slot: Slot,
+    pub(super) exchange: Box<dyn Exchange>,
+    pub(super) entry: Entry,
+    pub(super) callable: Arc<Callable>,
+    pub(super) id: CallId,
+    /// When the function's time is over.
+    pub(super) expiry: Instant,
+    /// How long a function may pause within its response.
+    pub(super) idle: Duration,
+}
+
+/// How far a response had come when its head was passed on.
+enum Gathered {
+    Whole(Bytes),
+    Started(Bytes),
+}
+
+impl Run {
+    /// Puts the call to the container. `may_repeat`: if the container turns out to have died
+    /// before it could read the request, say so instead of failing.
+    pub(super) async fn go(mut self, may_repeat: bool) -> Attempt {
+        let expiry = self.expiry;
+        match timeout_at(expiry, self.start()).await {
+            Ok(Ok((head, Gathered::Whole(body)))) => {
+                self.succeed();
+                Attempt::Answered(response(head, ResponseBody::from(body)), None)
+            }
+            Ok(Ok((head, Gathered::Started(first)))) => {
+                let (sender, receiver) = mpsc::channel(AHEAD);
+                let left = head.length;
+                let rest = Rest { run: self, sender };
+                let body = ResponseBody::stream(first, left, receiver);
+                Attempt::Answered(response(head, body), Some(rest))
+            }
+            Ok(Err(ExchangeError::Ended {
+                started: false,
+                unread: true,
+                ..
+            })) if may_repeat => {
+                self.slot.retire("had died before the call");
+                Attempt::WasDead(self.entry)
+            }
+            Ok(Err(error)) => Attempt::Failed(self.fail(error).await),
+            Err(_) => Attempt::Failed(self.time_out()),
+        }
+    }
+
+    async fn start(&mut self) -> Result<(ResponseHead, Gathered), ExchangeError> {
+        let head = std::future::poll_fn(|cx| self.exchange.poll_head(cx, &mut self.slot)).await?;
+        let gathered = self.gather(&head).await?;
+        Ok((head, gathered))
+    }
+
+    /// Reads the body if it is small or all there, else as much of it as is there.
+    async fn gather(&mut self, head: &ResponseHead) -> Result<Gathered, ExchangeError> {
+        let mut body = Gathering::default();
+        let small = head.length.is_some_and(|length| length <= WHOLE);
+        // Without a type, the start of the body has to tell what it is.
+        let typed = head.headers.contains_key(http::header::CONTENT_TYPE);
+        let mut linger = pin!(None);
+        std::future::poll_fn(|cx| {
+            loop {
+                match self.poll_data(cx) {
+                    Poll::Ready(Err(error)) => return Poll::Ready(Err(error)),
+                    Poll::Ready(Ok(None)) => return Poll::Ready(Ok(Gathered::Whole(body.take()))),
+                    Poll::Ready(Ok(Some(data))) => {
+                        body.push(data);
+                        let len = body.len();
+                        if len >= WHOLE && head.length != Some(len) {
+                            return Poll::Ready(Ok(Gathered::Started(body.take())));
+                        }
+                    }
+                    Poll::Pending if small => {
+                        if linger.is_none() {
+                            linger.set(Some(tokio::time::sleep(LINGER)));
+                        }
+                        let over = linger.as_mut().as_pin_mut().map(|sleep| sleep.poll(cx));
+                        if over.is_none_or(|over| over.is_pending()) || (body.len() == 0 && !typed)
+                        {
+                            return Poll::Pending;
+                        }
+                        return Poll::Ready(Ok(Gathered::Started(body.take())));
+                    }
+                    Poll::Pending if body.len() == 0 && !typed => return Poll::Pending,
+                    Poll::Pending => return Poll::Ready(Ok(Gathered::Started(body.take()))),
+                }
+            }
+        })
+        .await
+    }
+
+    fn poll_data(&mut self, cx: &mut Context<'_>) -> Poll<Result<Option<Bytes>, ExchangeError>> {
+        self.exchange.poll_data(cx, &mut self.slot)
+    }
+
+    /// The response was complete.
+    fn succeed(mut self) {
+        self.entry.log(self.slot.end_log());
+        self.entry.succeed();
+        self.give_back();
+    }
+
+    fn give_back(mut self) {
+        if self.exchange.is_clean(&mut self.slot) {
+            self.slot.give_back();
+        } else {
+            self.slot
+                .retire("answered without reading its request, or serves no other");
+        }
+    }
+
+    fn time_out(mut self) -> Fault {
+        self.entry.log(self.slot.end_log());
+        self.tell(&Fault::TimedOut);
+        self.entry.fail(&Fault::TimedOut);
+        self.slot.retire("ran out of time");
+        Fault::TimedOut
+    }
+
+    async fn fail(mut self, error: ExchangeError) -> Fault {
+        if let ExchangeError::Reported(report) = error {
+            let fault = match report {
+                Report::Failed => Fault::Reported,
+                Report::TimedOut => Fault::TimedOut,
+            };
+            self.entry.log(self.slot.end_log());
+            self.entry.fail(&fault);
+            self.give_back();
+            return fault;
+        }
+        let fault = self.diagnose(error).await;
+        // After that, so that what it wrote while it died is in it.
+        self.entry.log(self.slot.end_log());
+        self.tell(&fault);
+        self.entry.fail(&fault);
+        self.slot.retire("did not answer properly");
+        fault
+    }
+
+    /// The cause behind what was seen of the response.
+    async fn diagnose(&mut self, error: ExchangeError) -> Fault {
+        let format = self.callable.format;
+        let detail = error.to_string();
+        let bad = |detail| Fault::BadResponse { format, detail };
+        let started = match error {
+            ExchangeError::Ended { started, .. } => started,
+            ExchangeError::TooLarge { .. } => return Fault::ResponseTooLarge { format },
+            ExchangeError::Malformed(wire::DecodeError::HeadTooLarge { .. })
+                if format == Format::HttpStream =>
+            {
+                return Fault::ResponseHeadTooLarge;
+            }
+            // A status that the format does not know.
+            ExchangeError::BadFrame(_) if format == Format::HttpStream => {
+                return Fault::InvalidResponse { detail };
+            }
+            ExchangeError::UnknownContentType(kind) => return Fault::UnknownContentType(kind),
+            ExchangeError::CallerLeft(_) => return Fault::CallerLeft,
+            ExchangeError::Io(_) if format != Format::HttpStream => return Fault::Lost(detail),
+            _ => return bad(detail),
+        };
+        let exit = timeout(AUTOPSY, self.slot.autopsy()).await;
+        let exit = exit.unwrap_or(Exit::Unknown);
+        match exit {
+            // Callers of this format are told one thing, whatever the cause.
+            _ if format == Format::HttpStream => bad(format!("{detail}; the container: {exit}")),
+            Exit::OutOfMemory => Fault::OutOfMemory {
+                limit_mb: self.callable.memory_mb,
+            },
+            Exit::Code(0) if started => bad(detail),
+            Exit::Code(code) => Fault::Exited(code),
+            Exit::Killed => bad(format!("it closed its stdout, {detail}")),
+            Exit::Unknown => Fault::Lost(format!("the container is lost: {detail}")),
+        }
+    }
+
+    /// Tells the operator what the caller is not told: the function's own last words.
+    fn tell(&self, fault: &Fault) {
+        if fault.blame() == Blame::Caller {
+            return;
+        }
+        tracing::warn!(
+            app = %self.callable.app_name,
+            function = %self.callable.name,
+            call_id = %self.id,
+            container = %self.slot.id,
+            blame = fault.blame().as_str(),
+            stderr = ?self.slot.last_words(),
+            detail = fault.detail(),
+            "{fault}"
+        );
+    }
+}
+
+fn response(head: ResponseHead, body: ResponseBody) -> CallResponse {
+    CallResponse {
+        status: head.status,
+        headers: head.headers,
+        body,
+    }
+}
+
+/// A body in the making; one that comes in one piece is not copied.
+#[derive(Default)]
+struct Gathering {
+    first: Bytes,
+    joined: BytesMut,
+}
+
+impl Gathering {
+    fn push(&mut self, data: Bytes) {
+        if self.len() == 0 {
+            self.first = data;
+            return;
+        }
+        if self.joined.is_empty() {
+            self.joined.extend_from_slice(&self.first);
+        }
+        self.joined.extend_from_slice(&data);
+    }
+
+    fn len(&self) -> u64 {
+        self.first.len().max(self.joined.len()) as u64
+    }
+
+    fn take(&mut self) -> Bytes {
+        let first = std::mem::take(&mut self.first);
+        if self.joined.is_empty() {
+            first
+        } else {
+            self.joined.split().freeze()
+        }
+    }
+}
+
+/// The rest of a response whose head was passed on. Its caller may be slow; its container is
+/// read ahead of it, within a bound.
+pub(super) struct Rest {
+    run: Run,
+    sender: mpsc::Sender<Piece>,
+}
+
+impl Rest {
+    /// Passes on what comes, until the response, the function's time or the caller's patience
+    /// ends. A caller who has gone costs the container.
+    pub(super) async fn pass_on(mut self) {
+        loop {
+            let limit = self.run.expiry.min(Instant::now() + self.run.idle);
+            let next = std::future::poll_fn(|cx| self.run.poll_data(cx));
+            let next = tokio::select! {
+                biased;
+                next = timeout_at(limit, next) => next,
+                () = self.sender.closed() => return self.run.abandon(),
+            };
+            match next {
+                Ok(Ok(Some(data))) => {
+                    let limit = self.run.expiry.min(Instant::now() + STALLED);
+                    let sent = timeout_at(limit, self.sender.send(Piece::Data(data))).await;
+                    if !matches!(sent, Ok(Ok(()))) {
+                        return self.run.abandon();
+                    }
+                }
+                Ok(Ok(None)) => {
+                    self.run.succeed();
+                    let _ = timeout(STALLED, self.sender.send(Piece::End)).await;
+                    return;
+                }
+                Ok(Err(error)) => {
+                    let fault = self.run.fail(error).await;
+                    return broken(&self.sender, &fault).await;
+                }
+                Err(_) => {
+                    let fault = self.run.time_out();
+                    return broken(&self.sender, &fault).await;
+                }
+            }
+        }
+    }
+}
+
+impl Run {
+    /// The caller has gone: its container is in the middle of a response that nobody reads.
+    fn abandon(mut self) {
+        self.entry.log(self.slot.end_log());
+        self.slot.retire("its caller left or stopped reading");
+    }
+}
+
+async fn broken(sender: &mpsc::Sender<Piece>, fault: &Fault) {
+    let error = io::Error::other(fault.to_string());
+    let _ = timeout(STALLED, sender.send(Piece::Broken(error))).await;
+}

@@ -1,0 +1,275 @@
+//! Functions of every format, over every launcher.
+
+use futures_util::future::join_all;
+use serde_json::json;
+
+use crate::support::{Backend, Example, Gateway, Reply, backends};
+
+backends!(
+    bodies_pass_in_every_format,
+    failures_are_told_in_every_format,
+    a_socket_function_gets_and_gives_what_http_clients_mean,
+    a_socket_function_may_end_its_connections,
+    a_socket_may_be_made_in_several_ways,
+    a_function_without_a_socket_says_so,
+);
+
+const FORMATS: [&str; 5] = ["http", "http-stream", "json", "cloudevent", "default"];
+
+async fn with_every_format(backend: Backend, timeout: u32) -> Gateway {
+    let gateway = Gateway::start(backend).await;
+    for format in FORMATS {
+        let settings = json!({ "format": format, "timeout": timeout, "memory": 128 });
+        gateway.function(format, Example::Misbehave, settings).await;
+    }
+    gateway
+}
+
+/// A cloudevent carries JSON, so texts are quoted for it.
+async fn post(gateway: &Gateway, format: &str, query: &str, text: &str) -> Reply {
+    let body = match format {
+        "cloudevent" if !text.is_empty() => json!(text).to_string(),
+        _ => text.to_owned(),
+    };
+    gateway.post(&format!("/t/t/{format}{query}"), body).await
+}
+
+// C22, B5
+async fn bodies_pass_in_every_format(backend: Backend) {
+    let gateway = with_every_format(backend, 30).await;
+    let every_byte: Vec<u8> = (0..=255).cycle().take(5 << 20).collect();
+    for format in FORMATS {
+        let large = "grüße 🚀 {\"}\\ ".repeat(250_000);
+        for text in [
+            "",
+            "hello",
+            "HTTP/1.1 200 OK\r\n\r\n",
+            "{\"a\": [1]}",
+            &large,
+        ] {
+            let reply = post(&gateway, format, "", text).await;
+            assert_eq!(reply.status, 200, "{format}: {}", reply.text());
+            assert!(
+                reply.body == text.as_bytes(),
+                "{format}: {} bytes",
+                text.len()
+            );
+        }
+        if !["json", "cloudevent"].contains(&format) {
+            let reply = gateway
+                .post(&format!("/t/t/{format}"), every_byte.clone())
+                .await;
+            assert!(reply.body == every_byte, "{format}: {}", reply.body.len());
+        }
+        let calls = (0..12).map(|n| {
+            let gateway = &gateway;
+            async move {
+                let text = format!("unique {n} {format}");
+                assert_eq!(post(gateway, format, "", &text).await.text(), text);
+            }
+        });
+        join_all(calls).await;
+        if format != "default" {
+            let reply = post(&gateway, format, "?mode=status&code=404", "gone").await;
+            assert_eq!(
+                (reply.status, reply.text()),
+                (404, "gone".to_owned()),
+                "{format}"
+            );
+        }
+    }
+}
+
+// C1, C4, C18, B1
+async fn failures_are_told_in_every_format(backend: Backend) {
+    let gateway = with_every_format(backend, 3).await;
+    for format in FORMATS {
+        let crash = match format {
+            "http-stream" => "error receiving function response",
+            _ => "container exit code 3",
+        };
+        let garbage = match format {
+            "http" => "invalid http response from function err: not HTTP",
+            "http-stream" => "error receiving function response",
+            _ => "invalid json response from function err: not a JSON object",
+        };
+        let cases = [
+            ("exit&code=3", 502, crash),
+            ("garbage", 502, garbage),
+            ("neverread", 504, "Timed out"),
+            ("sleep&ms=60000", 504, "Timed out"),
+        ];
+        for (mode, status, words) in cases {
+            if (format, mode) == ("default", "garbage") {
+                // Whatever it writes is its answer.
+                continue;
+            }
+            let reply = post(&gateway, format, &format!("?mode={mode}"), "x").await;
+            assert_eq!(reply.status, status, "{format} {mode}: {}", reply.text());
+            assert!(
+                reply.text().contains(words),
+                "{format} {mode}: {}",
+                reply.text()
+            );
+            let reply = post(&gateway, format, "", "next").await;
+            assert_eq!(
+                (reply.status, reply.text()),
+                (200, "next".to_owned()),
+                "{format} {mode}"
+            );
+        }
+    }
+}
+
+// A6, and Fn's mapping of triggers.
+async fn a_socket_function_gets_and_gives_what_http_clients_mean(backend: Backend) {
+    let gateway = Gateway::start(backend).await;
+    gateway
+        .function("s", Example::Misbehave, json!({ "format": "http-stream" }))
+        .await;
+    let request = gateway
+        .client()
+        .get(gateway.url("/t/t/s?mode=headers"))
+        .header("X-Foo", "1")
+        .header("Fn-Call-Id", "forged")
+        .header("Content-Type", "text/x");
+    let reply = gateway.send(request).await;
+    let head = reply.text();
+    let id = reply.headers["fn-call-id"].to_str().unwrap();
+    let mut lines: Vec<&str> = head.trim_end().lines().collect();
+    assert_eq!(lines.remove(0), "POST /call HTTP/1.1");
+    let deadline = lines
+        .iter()
+        .position(|l| l.starts_with("Fn-Deadline: 2"))
+        .unwrap();
+    assert_eq!(
+        lines.remove(deadline).len(),
+        "Fn-Deadline: 2025-01-01T00:00:30Z".len()
+    );
+    assert_eq!(
+        lines,
+        [
+            "Host: localhost",
+            "Content-Length: 0",
+            "Content-Type: text/x",
+            &format!("Fn-Call-Id: {id}"),
+            "Fn-Http-H-Accept: */*",
+            "Fn-Http-H-X-Foo: 1",
+            "Fn-Http-Method: GET",
+            &format!(
+                "Fn-Http-Request-Url: {}",
+                gateway.url("/t/t/s?mode=headers")
+            ),
+            "Fn-Intent: httprequest",
+        ]
+    );
+    // And back: only what it said to the client.
+    let reply = gateway.get("/t/t/s?mode=status&code=201").await;
+    assert_eq!(reply.status, 201);
+    assert_eq!(reply.headers["x-function"], "misbehave");
+    assert!(
+        reply
+            .headers
+            .keys()
+            .all(|n| !n.as_str().starts_with("fn-http")),
+        "{:?}",
+        reply.headers
+    );
+    assert!(!reply.headers.contains_key("fn-fdk-version"));
+    // Who calls the function itself sees and says all of it.
+    let invoke = gateway.invoke_path("s").await;
+    let request = gateway
+        .client()
+        .post(gateway.url(&invoke))
+        .header("Fn-Intent", "mine")
+        .header("Fn-Http-Request-Url", "/?mode=headers");
+    let reply = gateway.send(request).await;
+    assert!(
+        reply.text().contains("\r\nFn-Intent: mine\r\n"),
+        "{}",
+        reply.text()
+    );
+    assert_eq!(reply.headers["fn-http-status"], "200");
+    // Statuses that are the platform's.
+    for (code, status, words) in [
+        (502, 502, "function failed"),
+        (504, 504, "Timed out"),
+        (404, 502, "invalid function response"),
+    ] {
+        let reply = gateway
+            .get(&format!("/t/t/s?mode=transport,status&code={code}"))
+            .await;
+        assert_eq!(
+            (reply.status, reply.text()),
+            (status, format!("{{\"message\":\"{words}\"}}\n"))
+        );
+    }
+}
+
+async fn a_socket_function_may_end_its_connections(backend: Backend) {
+    let gateway = Gateway::start(backend).await;
+    gateway
+        .function("s", Example::Misbehave, json!({ "format": "http-stream" }))
+        .await;
+    let id = gateway.get("/t/t/s?mode=id").await.text();
+    for mode in ["close", "hangup", "transport,status&code=502", "len"] {
+        gateway.get(&format!("/t/t/s?mode={mode}")).await;
+        assert_eq!(
+            gateway.get("/t/t/s?mode=id").await.text(),
+            id,
+            "after {mode}"
+        );
+    }
+    // A connection that rested is not trusted, and made anew.
+    tokio::time::sleep(std::time::Duration::from_millis(1200)).await;
+    assert_eq!(gateway.get("/t/t/s?mode=id").await.text(), id);
+    // One that ends itself is replaced unseen.
+    assert_eq!(gateway.get("/t/t/s?mode=leave&ms=0").await.status, 200);
+    let after = gateway.get("/t/t/s?mode=id").await;
+    assert_eq!(after.status, 200, "{}", after.text());
+    assert_ne!(after.text(), id);
+}
+
+async fn a_socket_may_be_made_in_several_ways(backend: Backend) {
+    let gateway = Gateway::start(backend).await;
+    for how in ["link", "direct", "rename"] {
+        let config = json!({ "format": "http-stream", "config": { "MISBEHAVE_LISTEN": how } });
+        gateway.function(how, Example::Misbehave, config).await;
+        let reply = gateway.post(&format!("/t/t/{how}"), "hello").await;
+        assert_eq!(
+            (reply.status, reply.text()),
+            (200, "hello".to_owned()),
+            "{how}"
+        );
+    }
+}
+
+// D3
+async fn a_function_without_a_socket_says_so(backend: Backend) {
+    let gateway = Gateway::start_with(backend, &[("FN_HOT_START_TIMEOUT_MSECS", "4000")]).await;
+    let failed = "Container failed to initialize, please ensure you are using the latest fdk and \
+                  check the logs";
+    let late = "Container initialization timed out, please ensure you are using the latest fdk and \
+                check the logs";
+    for (name, config, status, words) in [
+        ("exits", json!({ "MISBEHAVE_START": "exit:3" }), 502, failed),
+        (
+            "outside",
+            json!({ "MISBEHAVE_LISTEN": "outside" }),
+            502,
+            failed,
+        ),
+        ("file", json!({ "MISBEHAVE_LISTEN": "file" }), 502, failed),
+        ("never", json!({ "MISBEHAVE_LISTEN": "never" }), 504, late),
+    ] {
+        let settings = json!({ "format": "http-stream", "config": config });
+        gateway.function(name, Example::Misbehave, settings).await;
+        let reply = gateway.get(&format!("/t/t/{name}")).await;
+        assert_eq!(
+            (reply.status, reply.text()),
+            (status, format!("{{\"message\":\"{words}\"}}\n")),
+            "{name}"
+        );
+    }
+    gateway.no_containers().await;
+}
