@@ -96,6 +96,24 @@ pub enum Report {
     TimedOut,
 }
 
+impl ExchangeError {
+    /// As the message, but without any of what was read: over a container that has served other
+    /// calls, that may be somebody else's.
+    pub fn summary(&self) -> String {
+        match self {
+            Self::Malformed(error) => error.summary(),
+            Self::BadFrame(_) => "not an answer of the function's format".to_owned(),
+            Self::UnknownContentType(_) => "unknown content type".to_owned(),
+            Self::WrongCall { .. } => "the response is to another call".to_owned(),
+            Self::TooLarge { .. }
+            | Self::Reported(_)
+            | Self::Ended { .. }
+            | Self::CallerLeft(_)
+            | Self::Io(_) => self.to_string(),
+        }
+    }
+}
+
 /// Why there is no response, or no more of it.
 #[derive(Debug, Error)]
 pub enum ExchangeError {

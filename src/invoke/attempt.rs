@@ -189,8 +189,18 @@ impl Run {
     /// The cause behind what was seen of the response.
     async fn diagnose(&mut self, error: ExchangeError) -> Fault {
         let format = self.callable.format;
-        let detail = error.to_string();
-        let bad = |detail| Fault::BadResponse { format, detail };
+        let seen = error.to_string();
+        // What is quoted of a container's first answer can only be its own caller's.
+        let detail = if self.slot.calls == 0 {
+            seen.clone()
+        } else {
+            error.summary()
+        };
+        let bad = |detail| Fault::BadResponse {
+            format,
+            detail,
+            seen: seen.clone(),
+        };
         let started = match error {
             ExchangeError::Ended { started, .. } => started,
             ExchangeError::TooLarge { .. } => return Fault::ResponseTooLarge { format },
@@ -201,7 +211,7 @@ impl Run {
             }
             // A status that the format does not know.
             ExchangeError::BadFrame(_) if format == Format::HttpStream => {
-                return Fault::InvalidResponse { detail };
+                return Fault::InvalidResponse { seen };
             }
             ExchangeError::UnknownContentType(kind) => return Fault::UnknownContentType(kind),
             ExchangeError::CallerLeft(_) => return Fault::CallerLeft,

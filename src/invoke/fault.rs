@@ -48,10 +48,15 @@ pub enum Fault {
     OutOfMemory { limit_mb: u64 },
     /// What the function wrote is not a response to this call. Fn's texts.
     #[error("{}", bad_response(*format, detail))]
-    BadResponse { format: Format, detail: String },
+    BadResponse {
+        format: Format,
+        detail: String,
+        /// What was read, for the operator's eyes only.
+        seen: String,
+    },
     /// The function answered with a status that its format does not know.
     #[error("invalid function response")]
-    InvalidResponse { detail: String },
+    InvalidResponse { seen: String },
     /// The function says itself that it failed.
     #[error("function failed")]
     Reported,
@@ -127,7 +132,7 @@ impl Fault {
     /// What is for the operator's eyes, where the text for callers is fixed.
     pub fn detail(&self) -> &str {
         match self {
-            Self::BadResponse { detail, .. } | Self::InvalidResponse { detail } => detail,
+            Self::BadResponse { seen, .. } | Self::InvalidResponse { seen } => seen,
             Self::UnknownContentType(kind) => kind,
             _ => "",
         }

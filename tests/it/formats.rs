@@ -91,7 +91,7 @@ async fn failures_are_told_in_every_format(backend: Backend) {
         let garbage = match format {
             "http" => "invalid http response from function err: not HTTP",
             "http-stream" => "error receiving function response",
-            _ => "invalid json response from function err: not a JSON object",
+            _ => "invalid json response from function err: not an answer",
         };
         let cases = [
             ("exit&code=3", 502, crash),

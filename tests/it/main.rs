@@ -14,6 +14,7 @@ mod formats;
 mod gateway;
 mod hot;
 mod life;
+mod soak;
 mod stream;
 mod support;
 

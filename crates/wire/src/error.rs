@@ -99,6 +99,30 @@ pub enum DecodeError {
     },
 }
 
+impl DecodeError {
+    /// As the message, but without any of what was read: that may be somebody else's.
+    pub fn summary(&self) -> String {
+        match self {
+            Self::NotHttp { .. } => "not HTTP".to_owned(),
+            Self::BadHead { detail, .. } => format!("bad head: {detail}"),
+            Self::BadVersion { .. } => "bad version".to_owned(),
+            Self::BadStatus { .. } => "bad status".to_owned(),
+            Self::BadLength { .. } => "bad content-length".to_owned(),
+            Self::UnsupportedTransferEncoding { .. } => "unsupported transfer-encoding".to_owned(),
+            Self::BadChunk { detail, .. } => format!("bad chunk: {detail}"),
+            Self::HeadTooLarge { .. }
+            | Self::TooManyHeaders { .. }
+            | Self::NoLength
+            | Self::ConflictingLength
+            | Self::TrailersTooLarge { .. }
+            | Self::BodyTooLarge { .. }
+            | Self::TooManyInterim { .. }
+            | Self::UnexpectedUpgrade
+            | Self::Truncated { .. } => self.to_string(),
+        }
+    }
+}
+
 /// The place at which a stream ended too early.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Cut {

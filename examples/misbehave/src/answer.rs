@@ -63,7 +63,9 @@ fn stream(request: &Request, out: &mut File) -> io::Result<()> {
         out,
         "HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\n{framing}\r\n"
     )?;
-    let id = request.header("fn_call_id").or_else(|| request.header("fn-call-id"));
+    let id = request
+        .header("fn_call_id")
+        .or_else(|| request.header("fn-call-id"));
     write!(out, "Fn-Call-Id: {}\r\n\r\n", id.unwrap_or_default())?;
     let mut piece = |data: &[u8]| {
         if !chunked {
@@ -124,6 +126,13 @@ fn compose(
         _ if request.has("wrongid") => answer.extend_from_slice(b"Fn-Call-Id: not-yours\r\n"),
         Some(id) => write!(answer, "Fn-Call-Id: {id}\r\n")?,
         None => {}
+    }
+    if request.has("hops") {
+        answer.extend_from_slice(
+            b"Connection: X-Hop, keep-alive\r\nX-Hop: 1\r\nKeep-Alive: timeout=5\r\n\
+              Upgrade: h2c\r\nProxy-Authenticate: Basic\r\nTrailer: X\r\n\
+              Set-Cookie: a=1\r\nSet-Cookie: b=2\r\n",
+        );
     }
     if request.has("bighead") {
         let length = request

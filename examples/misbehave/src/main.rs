@@ -39,9 +39,15 @@ fn converse(input: &mut impl BufRead, out: &mut Option<File>) -> io::Result<()> 
         if request.has("neverread") {
             hang();
         }
-        let early = request.has("early");
+        if request.has("shuts") {
+            shut();
+        }
+        let early = request.has("early") || request.has("shuts");
         if !early {
             request.read_body(input)?;
+        }
+        if request.has("overread") {
+            let _ = input.fill_buf()?;
         }
         disturb(&request, out)?;
         if let Some(out) = out.as_mut().filter(|_| !request.has("garbage")) {
@@ -60,10 +66,15 @@ fn converse(input: &mut impl BufRead, out: &mut Option<File>) -> io::Result<()> 
     Ok(())
 }
 
+/// Closes stdin; whoever reads from it afterwards gets an error.
+fn shut() {
+    // SAFETY: nothing else owns fd 0, and nothing is opened in its place before it is read again.
+    drop(unsafe { File::from_raw_fd(0) });
+}
+
 /// Reads no more requests, but takes its time to end.
 fn leave(millis: u64) -> ! {
-    // SAFETY: fd 0 is not used again: this function does not return.
-    drop(unsafe { File::from_raw_fd(0) });
+    shut();
     pause(millis);
     std::process::exit(2)
 }

@@ -113,3 +113,67 @@ async fn sort(
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use tokio::io::AsyncReadExt;
+
+    use super::*;
+
+    async fn sorted(frames: Vec<LogOutput>) -> (io::Result<Vec<u8>>, Vec<u8>) {
+        let (stdout_tx, stdout) = mpsc::channel(FRAMES);
+        let (stderr_tx, stderr) = mpsc::channel(FRAMES);
+        let frames = futures_util::stream::iter(frames.into_iter().map(Ok)).boxed();
+        let (mut out, mut err) = (Vec::new(), Vec::new());
+        let (mut stdout, mut stderr) = (reader(stdout), reader(stderr));
+        let (_, read, _) = tokio::join!(
+            sort(frames, stdout_tx, stderr_tx, CancellationToken::new()),
+            stdout.read_to_end(&mut out),
+            stderr.read_to_end(&mut err),
+        );
+        (read.map(|_| out), err)
+    }
+
+    fn message(text: &'static str) -> Bytes {
+        Bytes::from_static(text.as_bytes())
+    }
+
+    #[tokio::test]
+    async fn frames_are_sorted_by_their_stream() {
+        let frames = vec![
+            LogOutput::StdOut {
+                message: message("a"),
+            },
+            LogOutput::StdErr {
+                message: message("log"),
+            },
+            LogOutput::StdOut {
+                message: message("b"),
+            },
+        ];
+        let (out, err) = sorted(frames).await;
+        assert_eq!((out.unwrap(), err), (b"ab".to_vec(), b"log".to_vec()));
+    }
+
+    // C20: bytes that no stream of ours can have sent are a fault, not a response.
+    #[tokio::test]
+    async fn a_frame_of_another_stream_breaks_stdout() {
+        for odd in [
+            LogOutput::Console {
+                message: message("x"),
+            },
+            LogOutput::StdIn {
+                message: message("x"),
+            },
+        ] {
+            let (out, _) = sorted(vec![
+                LogOutput::StdOut {
+                    message: message("a"),
+                },
+                odd,
+            ])
+            .await;
+            assert_eq!(out.unwrap_err().kind(), io::ErrorKind::InvalidData);
+        }
+    }
+}
