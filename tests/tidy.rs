@@ -15,7 +15,7 @@ const ROOMS: [(&str, &[&str]); 13] = [
     ("store", &["model"]),
     ("launcher", &["model"]),
     ("pool", &["launcher", "model"]),
-    ("format", &["model", "pool"]),
+    ("format", &["model", "pool", "launcher"]),
     (
         "invoke",
         &["format", "pool", "launcher", "model", "store", "telemetry"],

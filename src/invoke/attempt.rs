@@ -39,7 +39,7 @@ const AUTOPSY: Duration = Duration::from_secs(4);
 
 /// What became of one try.
 pub(super) enum Attempt {
-    Answered(CallResponse, Option<Rest>),
+    Answered(CallResponse, Option<Box<Rest>>),
     Failed(Fault),
     /// The container had died before the call; another one may serve it.
     WasDead(Entry),
@@ -79,7 +79,7 @@ impl Run {
                 let left = head.length;
                 let rest = Rest { run: self, sender };
                 let body = ResponseBody::stream(first, left, receiver);
-                Attempt::Answered(response(head, body), Some(rest))
+                Attempt::Answered(response(head, body), Some(Box::new(rest)))
             }
             Ok(Err(ExchangeError::Ended {
                 started: false,

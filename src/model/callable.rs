@@ -143,7 +143,7 @@ impl Callable {
 
 /// Only HTTP can carry a body whose length nobody knows.
 fn streams(format: Format, annotations: &Annotations) -> bool {
-    matches!(format, Format::Http | Format::HttpStream)
+    format.streams()
         && annotations
             .get(STREAMING_ANNOTATION)
             .is_some_and(|value| value == "true")

@@ -19,6 +19,11 @@ pub enum Format {
 }
 
 impl Format {
+    /// Whether bodies of unknown length can be passed on as they come.
+    pub const fn streams(self) -> bool {
+        matches!(self, Self::Http | Self::HttpStream)
+    }
+
     /// Every format, in the order in which error messages list them.
     pub const ALL: [Self; 5] = [
         Self::Default,

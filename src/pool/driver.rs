@@ -322,9 +322,12 @@ impl Pool {
             "container retired"
         );
         lane.kill();
-        if cold.is_none() {
-            self.inner.lock().state.retired();
-            self.start_wanted();
+        match cold {
+            Some(place) => drop(place),
+            None => {
+                self.inner.lock().state.retired();
+                self.start_wanted();
+            }
         }
     }
 

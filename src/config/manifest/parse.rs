@@ -9,6 +9,7 @@ use crate::config::manifest::version::Version;
 use crate::model::{
     Annotations, Config, DEFAULT_IDLE_TIMEOUT_SECS, DEFAULT_MEMORY_MB, DEFAULT_TIMEOUT_SECS,
     Format, InvocationType, MAX_IDLE_TIMEOUT_SECS, MAX_MEMORY_MB, MAX_TIMEOUT_SECS, MilliCpus,
+    STREAMING_ANNOTATION,
 };
 
 /// The only versioned schema that Fn ever had.
@@ -18,7 +19,7 @@ const MAX_ASYNC_TIMEOUT_SECS: u32 = 3600;
 /// File names in the order in which they are looked for.
 const FILE_NAMES: [&str; 3] = ["func.yaml", "func.yml", "func.json"];
 
-const COMMON_KEYS: [&str; 19] = [
+const COMMON_KEYS: [&str; 20] = [
     "schema_version",
     "name",
     "version",
@@ -31,6 +32,7 @@ const COMMON_KEYS: [&str; 19] = [
     "content_type",
     "type",
     "format",
+    "streaming",
     "timeout",
     "idle_timeout",
     "memory",
@@ -208,7 +210,7 @@ fn manifest(
             .number("memory", 1..=MAX_MEMORY_MB, "megabytes")?
             .unwrap_or(DEFAULT_MEMORY_MB),
         config: config(fields, "config")?,
-        annotations: annotations(fields)?,
+        annotations: with_streaming(fields, format)?,
         expects: expects(fields)?,
         deployment: if versioned {
             function(fields)?
@@ -269,6 +271,26 @@ fn format(fields: &mut Fields<'_>, versioned: bool) -> Result<(Format, bool), Ma
         Format::Default
     };
     Ok((given.unwrap_or(of_its_era), given.is_some()))
+}
+
+/// The annotations, and among them whether request bodies are passed on as they come.
+fn with_streaming(fields: &mut Fields<'_>, format: Format) -> Result<Annotations, ManifestError> {
+    let mut annotations = annotations(fields)?;
+    let expected = if format.streams() {
+        "true or false"
+    } else {
+        "false: only http and http-stream carry bodies as they come"
+    };
+    let streaming = fields.parsed("streaming", expected, |text| match text {
+        "true" if format.streams() => Some(true),
+        "false" => Some(false),
+        _ => None,
+    })?;
+    if let Some(streaming) = streaming {
+        let value = serde_json::Value::from(streaming.to_string());
+        annotations.insert(STREAMING_ANNOTATION.to_owned(), value);
+    }
+    Ok(annotations)
 }
 
 fn seconds(

@@ -12,6 +12,29 @@ fn error(text: &str) -> String {
 }
 
 #[test]
+fn streaming_is_an_annotation_of_formats_that_can() {
+    let parse = |text: &str| Manifest::parse(text, "x");
+    for (text, value) in [
+        ("format: http\nstreaming: true\n", Some("true")),
+        ("format: http-stream\nstreaming: false\n", Some("false")),
+        ("format: json\nstreaming: false\n", Some("false")),
+        ("format: http\n", None),
+    ] {
+        let annotations = parse(text).unwrap().annotations;
+        let found = annotations.get("kiln/streaming").and_then(|v| v.as_str());
+        assert_eq!(found, value, "{text}");
+    }
+    let error = parse("format: json\nstreaming: true\n")
+        .unwrap_err()
+        .to_string();
+    assert!(error.contains("only http and http-stream"), "{error}");
+    let error = parse("format: http\nstreaming: maybe\n")
+        .unwrap_err()
+        .to_string();
+    assert!(error.contains("true or false"), "{error}");
+}
+
+#[test]
 fn the_example_is_a_function_with_every_key_in_its_place() {
     let manifest = Manifest::parse(EXAMPLE, "x").unwrap();
     assert_eq!(manifest.name, "hello");
@@ -300,7 +323,7 @@ proptest! {
     fn arbitrary_values_of_known_keys_never_panic(
         key in prop::sample::select(vec![
             "name", "version", "timeout", "memory", "format", "config", "headers", "annotations",
-            "expects", "cpus", "path", "cmd", "build",
+            "expects", "cpus", "path", "cmd", "build", "streaming",
         ]),
         value in "[ -~\\n]{0,60}",
     ) {
