@@ -8,6 +8,7 @@
 mod bodies;
 mod calls;
 mod cors;
+mod database;
 mod deploy;
 mod faults;
 mod gateway;
