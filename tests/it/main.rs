@@ -18,3 +18,5 @@ mod support;
 
 #[cfg(feature = "docker-tests")]
 mod docker;
+#[cfg(feature = "docker-tests")]
+mod golden;
