@@ -1,4 +1,5 @@
 use std::borrow::Cow;
+use std::time::Duration;
 
 use axum::response::{IntoResponse, Response};
 use http::StatusCode;
@@ -30,6 +31,8 @@ pub(super) enum ApiError {
     InvalidJson,
     #[error("body of {length:?} bytes is larger than {limit}")]
     TooLarge { length: Option<u64>, limit: usize },
+    #[error("no byte of the body within {0:?}")]
+    BodyStalled(Duration),
     #[error("{0} is immutable")]
     Immutable(&'static str),
     /// What was asked for, as the texts of its API version name it.
@@ -71,6 +74,14 @@ impl ApiError {
                     }
                     None => "Request content too large".into(),
                 },
+            ),
+            Self::BodyStalled(time) => (
+                StatusCode::REQUEST_TIMEOUT,
+                format!(
+                    "no byte of the request body within {} seconds",
+                    time.as_secs()
+                )
+                .into(),
             ),
             Self::Immutable(what) => (
                 StatusCode::CONFLICT,

@@ -72,6 +72,7 @@ pub(super) fn complete(mut document: OpenApi, error: &str) -> OpenApi {
                     body || query,
                 ),
                 ("404", "What the path names is not there.", path),
+                ("408", "The body stopped coming.", body),
                 ("413", "The body is too large.", body),
                 ("500", "What is stored cannot be read.", true),
                 ("503", "The store is unavailable.", true),

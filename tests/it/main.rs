@@ -5,6 +5,7 @@
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 #![expect(clippy::print_stderr, reason = "a failed test shows the server's log")]
 
+mod api;
 mod bodies;
 mod calls;
 mod cors;

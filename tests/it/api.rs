@@ -1,0 +1,77 @@
+//! The management API over real connections.
+
+use serde_json::json;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+
+use crate::support::{Backend, Gateway};
+
+const TEN_MEGABYTES: usize = 10 << 20;
+
+/// Reads one answer that tells its length.
+async fn answer(stream: &mut TcpStream) -> String {
+    let (mut answer, mut piece) = (Vec::new(), [0; 4096]);
+    loop {
+        let read = stream.read(&mut piece).await.unwrap();
+        assert!(read > 0, "{:?}", String::from_utf8_lossy(&answer));
+        answer.extend_from_slice(&piece[..read]);
+        let text = String::from_utf8_lossy(&answer);
+        let Some((head, body)) = text.split_once("\r\n\r\n") else {
+            continue;
+        };
+        let length = head
+            .lines()
+            .find_map(|l| l.strip_prefix("Content-Length: "));
+        if length.is_none_or(|length| length == body.len().to_string()) {
+            return text.into_owned();
+        }
+    }
+}
+
+// A client that sends everything before it reads anything must find the answer.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_body_of_ten_megabytes_is_refused_and_the_client_sees_it() {
+    let gateway = Gateway::start(Backend::Process).await;
+    let known = format!(
+        "{{\"message\":\"Content-Length too large for this server, {TEN_MEGABYTES} > max 1048576\"}}\n"
+    );
+    let unknown = "{\"message\":\"Request content too large\"}\n".to_owned();
+    let host = gateway.address();
+    for fill in [b' ', b'{', b'x', 0] {
+        let body = vec![fill; TEN_MEGABYTES];
+        let plain = format!(
+            "POST /v2/apps HTTP/1.1\r\nHost: {host}\r\nContent-Length: {TEN_MEGABYTES}\r\n\r\n"
+        );
+        let chunked = format!(
+            "POST /v2/apps HTTP/1.1\r\nHost: {host}\r\nTransfer-Encoding: chunked\r\n\r\n\
+             {TEN_MEGABYTES:x}\r\n"
+        );
+        for (head, end, expected) in [(plain, "", &known), (chunked, "\r\n0\r\n\r\n", &unknown)] {
+            let mut stream = TcpStream::connect(host).await.unwrap();
+            stream.write_all(head.as_bytes()).await.unwrap();
+            stream.write_all(&body).await.unwrap();
+            stream.write_all(end.as_bytes()).await.unwrap();
+            let said = answer(&mut stream).await;
+            assert!(said.starts_with("HTTP/1.1 413 "), "{said}");
+            assert!(said.ends_with(expected.as_str()), "{said}");
+            // The connection is in order, too.
+            let get = format!("GET /v2/apps HTTP/1.1\r\nHost: {host}\r\n\r\n");
+            stream.write_all(get.as_bytes()).await.unwrap();
+            let said = answer(&mut stream).await;
+            assert!(said.starts_with("HTTP/1.1 200 "), "{said}");
+        }
+    }
+    let asks = format!(
+        "POST /v2/apps HTTP/1.1\r\nHost: {host}\r\nExpect: 100-continue\r\n\
+         Content-Length: {TEN_MEGABYTES}\r\n\r\n"
+    );
+    let mut stream = TcpStream::connect(host).await.unwrap();
+    stream.write_all(asks.as_bytes()).await.unwrap();
+    let said = answer(&mut stream).await;
+    assert!(
+        said.starts_with("HTTP/1.1 413 "),
+        "before a byte was sent: {said}"
+    );
+    let reply = gateway.get("/v2/apps").await;
+    assert_eq!(reply.text().trim(), json!({"items": []}).to_string());
+}
