@@ -12,7 +12,7 @@ use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::task::TaskTracker;
 
-use crate::api::{self, ApiConfig, ApiState, Health};
+use crate::api::{self, ApiConfig, ApiState, Health, Sites};
 use crate::config::{CorsOrigins, LauncherKind, ServerConfig, StdioPath};
 use crate::format::ExchangeLimits;
 use crate::gateway::{self, Control, Cors, Gateway, GatewayConfig, Stop, serve};
@@ -276,6 +276,11 @@ fn control(config: &ServerConfig, registry: Arc<Registry>, launcher: &dyn Launch
         public_url: config.public_url.clone(),
         version: env!("CARGO_PKG_VERSION"),
         max_body: usize::try_from(config.max_request_bytes).unwrap_or(usize::MAX),
+        sites: match config.cors_origins.clone() {
+            Some(CorsOrigins::Any) => Sites::Any,
+            Some(CorsOrigins::These(origins)) => Sites::These(origins),
+            None => Sites::These(Vec::new()),
+        },
         health: Health {
             launcher: launcher.kind(),
             stdio: launcher.stdio(),

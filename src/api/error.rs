@@ -33,6 +33,9 @@ pub(super) enum ApiError {
     TooLarge { length: Option<u64>, limit: usize },
     #[error("no byte of the body within {0:?}")]
     BodyStalled(Duration),
+    /// Its origin.
+    #[error("a page of {0} asks for a change")]
+    ForeignPage(String),
     #[error("{0} is immutable")]
     Immutable(&'static str),
     /// What was asked for, as the texts of its API version name it.
@@ -80,6 +83,14 @@ impl ApiError {
                 format!(
                     "no byte of the request body within {} seconds",
                     time.as_secs()
+                )
+                .into(),
+            ),
+            Self::ForeignPage(origin) => (
+                StatusCode::FORBIDDEN,
+                format!(
+                    "Origin {origin} is not allowed, expected this server's own or one that \
+                     FN_API_CORS_ORIGINS names"
                 )
                 .into(),
             ),

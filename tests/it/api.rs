@@ -75,3 +75,56 @@ async fn a_body_of_ten_megabytes_is_refused_and_the_client_sees_it() {
     let reply = gateway.get("/v2/apps").await;
     assert_eq!(reply.text().trim(), json!({"items": []}).to_string());
 }
+
+// What a form or a script of any page could send to a server on the visitor's own machine.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_page_of_another_site_changes_nothing() {
+    let settings = [("FN_API_CORS_ORIGINS", "https://app.example.com")];
+    let gateway = Gateway::start_with(Backend::Process, &settings).await;
+    let send = async |method: &str, path: &str, origin: &str, body: &str| {
+        let method = reqwest::Method::from_bytes(method.as_bytes()).unwrap();
+        let request = gateway.client().request(method, gateway.url(path));
+        let request = request.header("content-type", "text/plain");
+        let request = request.header("origin", origin).body(body.to_owned());
+        gateway.send(request).await
+    };
+    let evil = "https://evil.example";
+    let words = format!(
+        "Origin {evil} is not allowed, expected this server's own or one that \
+         FN_API_CORS_ORIGINS names"
+    );
+    let flat = json!({"message": words});
+    let nested = json!({"error": {"message": words}});
+    for (method, path, said) in [
+        ("POST", "/v2/apps", &flat),
+        ("POST", "/v2/fns", &flat),
+        ("PUT", "/v2/apps/x", &flat),
+        ("DELETE", "/v2/apps/x", &flat),
+        ("POST", "/v1/apps", &nested),
+        ("PUT", "/v1/apps/a/routes/x", &nested),
+        ("PATCH", "/v1/apps/a", &nested),
+        ("DELETE", "/v1/apps/a", &nested),
+    ] {
+        let reply = send(method, path, evil, r#"{"name":"a","app":{"name":"a"}}"#).await;
+        assert_eq!(reply.status, 403, "{method} {path}: {}", reply.text());
+        assert_eq!(reply.text().trim(), said.to_string());
+    }
+    let reply = send("POST", "/v2/apps", "null", r#"{"name":"a"}"#).await;
+    assert_eq!(reply.status, 403, "a page without a site");
+    let list = send("GET", "/v2/apps", evil, "").await;
+    assert_eq!(list.text().trim(), json!({"items": []}).to_string());
+
+    let own = format!("http://{}", gateway.address());
+    for (name, origin) in [("own", own.as_str()), ("named", "https://app.example.com")] {
+        let body = json!({"name": name}).to_string();
+        let reply = send("POST", "/v2/apps", origin, &body).await;
+        assert_eq!(reply.status, 200, "{origin}: {}", reply.text());
+    }
+    let reply = gateway
+        .post("/v2/apps", json!({"name": "none"}).to_string())
+        .await;
+    assert_eq!(reply.status, 200, "the command line sends no origin");
+    // Calls are the functions' own business.
+    let reply = send("POST", "/t/own/x", evil, "").await;
+    assert_eq!(reply.text(), "{\"message\":\"Trigger not found\"}\n");
+}
