@@ -81,7 +81,8 @@ pub async fn run(config: ServerConfig) -> Result<(), ServerError> {
     let store = open_store(&config).await?;
     let tasks = TaskTracker::new();
     let recorder = Recorder::start(store.clone(), recorder_config(&config), &tasks);
-    let registry = Arc::new(Registry::open(store).await?);
+    let registry = Registry::open(store).await?;
+    let registry = Arc::new(registry.with_recorder(recorder.clone()));
     let launcher = choose_launcher(&config, data.identity()).await?;
     check_exposure(&config, launcher.kind())?;
     sweep(&*launcher).await;
