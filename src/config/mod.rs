@@ -16,7 +16,7 @@ mod env;
 mod manifest;
 mod server;
 
-pub use app_file::AppFile;
+pub use app_file::{APP_NAME_RULE, AppFile, is_app_name};
 pub use client::{ClientConfig, ClientConfigError};
 pub use context::{Context, Contexts};
 pub use env::{Env, SettingError, variable};

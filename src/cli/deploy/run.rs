@@ -12,7 +12,7 @@ use crate::cli::deploy::{function, route};
 use crate::cli::failure::Failure;
 use crate::cli::output::{self, Steps};
 use crate::cli::session::Session;
-use crate::config::{Deployment, Manifest, Version, bump_patch};
+use crate::config::{APP_NAME_RULE, Deployment, Manifest, Version, bump_patch, is_app_name};
 
 #[derive(Debug, Args)]
 pub(crate) struct DeployArgs {
@@ -51,6 +51,12 @@ pub(crate) async fn run(args: &DeployArgs, session: &Session) -> anyhow::Result<
                 .into());
         }
     };
+    if !is_app_name(&app_name) {
+        let message = format!("--app: {app_name} is not allowed, expected {APP_NAME_RULE}");
+        return Err(Failure::new(message)
+            .hint("choose another name for the app")
+            .into());
+    }
     let version = next_version(args.no_bump, &text, &manifest)?;
     let launcher = session.api.launcher().await?;
     let maker = Maker::new(&args.dir, &manifest, launcher, session).await?;
