@@ -15,6 +15,7 @@ mod faults;
 mod gateway;
 mod hot;
 mod life;
+mod prompt;
 mod support;
 
 #[cfg(feature = "docker-tests")]
