@@ -128,3 +128,22 @@ async fn a_page_of_another_site_changes_nothing() {
     let reply = send("POST", "/t/own/x", evil, "").await;
     assert_eq!(reply.text(), "{\"message\":\"Trigger not found\"}\n");
 }
+
+// An environment that was made for Fn.
+#[tokio::test(flavor = "multi_thread")]
+async fn settings_that_mean_nothing_here_are_ignored() {
+    let settings = [
+        (
+            "FN_LOGSTORE_URL",
+            "s3://key:secret@storage.example.com/eu/logs",
+        ),
+        ("FN_MQ_URL", "redis://queue.example.com:6379/"),
+        ("FN_NODE_TYPE", "full"),
+    ];
+    let gateway = Gateway::start_with(Backend::Process, &settings).await;
+    assert_eq!(gateway.get("/health").await.status, 200);
+    let reply = gateway
+        .post("/v2/apps", json!({"name": "a"}).to_string())
+        .await;
+    assert_eq!(reply.status, 200, "{}", reply.text());
+}
