@@ -12,7 +12,7 @@ use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::task::TaskTracker;
 
-use crate::api::{self, ApiConfig, ApiState, Health};
+use crate::api::{self, ApiConfig, ApiState, Health, Sites};
 use crate::config::{CorsOrigins, LauncherKind, ServerConfig, StdioPath};
 use crate::format::ExchangeLimits;
 use crate::gateway::{self, Control, Cors, Gateway, GatewayConfig, Stop, serve};
@@ -81,7 +81,8 @@ pub async fn run(config: ServerConfig) -> Result<(), ServerError> {
     let store = open_store(&config).await?;
     let tasks = TaskTracker::new();
     let recorder = Recorder::start(store.clone(), recorder_config(&config), &tasks);
-    let registry = Arc::new(Registry::open(store).await?);
+    let registry = Registry::open(store).await?;
+    let registry = Arc::new(registry.with_recorder(recorder.clone()));
     let launcher = choose_launcher(&config, data.identity()).await?;
     check_exposure(&config, launcher.kind())?;
     sweep(&*launcher).await;
@@ -289,6 +290,11 @@ fn control(config: &ServerConfig, registry: Arc<Registry>, launcher: &dyn Launch
         public_url: config.public_url.clone(),
         version: env!("CARGO_PKG_VERSION"),
         max_body: usize::try_from(config.max_request_bytes).unwrap_or(usize::MAX),
+        sites: match config.cors_origins.clone() {
+            Some(CorsOrigins::Any) => Sites::Any,
+            Some(CorsOrigins::These(origins)) => Sites::These(origins),
+            None => Sites::These(Vec::new()),
+        },
         health: Health {
             launcher: launcher.kind(),
             stdio: launcher.stdio(),

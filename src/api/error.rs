@@ -1,4 +1,5 @@
 use std::borrow::Cow;
+use std::time::Duration;
 
 use axum::response::{IntoResponse, Response};
 use http::StatusCode;
@@ -30,6 +31,11 @@ pub(super) enum ApiError {
     InvalidJson,
     #[error("body of {length:?} bytes is larger than {limit}")]
     TooLarge { length: Option<u64>, limit: usize },
+    #[error("no byte of the body within {0:?}")]
+    BodyStalled(Duration),
+    /// Its origin.
+    #[error("a page of {0} asks for a change")]
+    ForeignPage(String),
     #[error("{0} is immutable")]
     Immutable(&'static str),
     /// What was asked for, as the texts of its API version name it.
@@ -71,6 +77,22 @@ impl ApiError {
                     }
                     None => "Request content too large".into(),
                 },
+            ),
+            Self::BodyStalled(time) => (
+                StatusCode::REQUEST_TIMEOUT,
+                format!(
+                    "no byte of the request body within {} seconds",
+                    time.as_secs()
+                )
+                .into(),
+            ),
+            Self::ForeignPage(origin) => (
+                StatusCode::FORBIDDEN,
+                format!(
+                    "Origin {origin} is not allowed, expected this server's own or one that \
+                     FN_API_CORS_ORIGINS names"
+                )
+                .into(),
             ),
             Self::Immutable(what) => (
                 StatusCode::CONFLICT,

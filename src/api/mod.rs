@@ -11,6 +11,7 @@
 //!   shape (nested under `/v1` and `/r`, flat elsewhere).
 //! - What a create refuses, an update refuses with the same text.
 //! - Endpoint annotations are computed for each answer and never stored.
+//! - A page in a browser changes nothing unless it is this server's own or of an allowed site.
 //!
 //! Entry point: [`router`].
 
@@ -22,6 +23,7 @@ mod error;
 mod json;
 mod merge;
 mod openapi;
+mod origin;
 mod params;
 mod reply;
 mod root;
@@ -32,4 +34,5 @@ mod v1;
 mod v2;
 mod validate;
 
+pub use origin::Sites;
 pub use router::{ApiConfig, ApiState, Health, router};

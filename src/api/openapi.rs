@@ -45,10 +45,11 @@ macro_rules! requires {
 pub(super) use requires;
 
 /// Adds the answers that follow from what an operation takes: a body can be bad or too large, a
-/// list's query can be bad, what a path names can be missing, and the store can fail any of them.
+/// list's query can be bad, what a path names can be missing, a change can be asked for by a page
+/// that may not, and the store can fail any of them.
 pub(super) fn complete(mut document: OpenApi, error: &str) -> OpenApi {
     for item in document.paths.paths.values_mut() {
-        for operation in operations(item) {
+        for (writes, operation) in operations(item) {
             // Handlers of several files have one name; generated clients need one for each.
             let tag = operation.tags.iter().flatten().next();
             if let (Some(tag), Some(name)) = (tag, &operation.operation_id) {
@@ -71,7 +72,9 @@ pub(super) fn complete(mut document: OpenApi, error: &str) -> OpenApi {
                     "The request says something that is not allowed.",
                     body || query,
                 ),
+                ("403", "A page of a site that is not allowed asks.", writes),
                 ("404", "What the path names is not there.", path),
+                ("408", "The body stopped coming.", body),
                 ("413", "The body is too large.", body),
                 ("500", "What is stored cannot be read.", true),
                 ("503", "The store is unavailable.", true),
@@ -89,16 +92,17 @@ pub(super) fn complete(mut document: OpenApi, error: &str) -> OpenApi {
     document
 }
 
-fn operations(item: &mut PathItem) -> impl Iterator<Item = &mut Operation> {
+/// Each operation, and whether it changes anything.
+fn operations(item: &mut PathItem) -> impl Iterator<Item = (bool, &mut Operation)> {
     [
-        &mut item.get,
-        &mut item.put,
-        &mut item.post,
-        &mut item.delete,
-        &mut item.patch,
+        (false, &mut item.get),
+        (true, &mut item.put),
+        (true, &mut item.post),
+        (true, &mut item.delete),
+        (true, &mut item.patch),
     ]
     .into_iter()
-    .flatten()
+    .filter_map(|(writes, operation)| Some((writes, operation.as_mut()?)))
 }
 
 fn refusal(text: &str, error: &str, later: bool) -> utoipa::openapi::Response {

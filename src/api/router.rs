@@ -2,12 +2,13 @@ use std::sync::Arc;
 
 use axum::Router;
 use axum::extract::Request;
-use axum::middleware::{Next, from_fn};
+use axum::middleware::{Next, from_fn, from_fn_with_state};
 use axum::response::{IntoResponse, Redirect, Response};
 use http::{Method, StatusCode};
 use serde::Serialize;
 
 use crate::api::error::{ApiError, Shape, shaped};
+use crate::api::origin::{Sites, refuse_foreign};
 use crate::api::{root, v1, v2};
 use crate::store::Registry;
 
@@ -33,6 +34,8 @@ pub struct ApiConfig {
     pub version: &'static str,
     /// Largest request body, in bytes; never more than 1 MiB.
     pub max_body: usize,
+    /// Other sites whose pages may change what is deployed.
+    pub sites: Sites,
     pub health: Health,
 }
 
@@ -61,6 +64,7 @@ pub fn router(state: ApiState) -> Router {
         .merge(v2::router())
         .fallback(unknown_path)
         .method_not_allowed_fallback(wrong_verb)
+        .layer(from_fn_with_state(state.clone(), refuse_foreign))
         .layer(from_fn(shaped_by_path))
         .with_state(state)
 }

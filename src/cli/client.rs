@@ -55,6 +55,9 @@ impl ClientError {
         match self {
             Self::Unreachable { .. } => "start a server with fn start, or set FN_API_URL",
             Self::Broken { .. } => "the server's log may say more; look before you try again",
+            Self::Refused { message, .. } if message == "Invalid app name" => {
+                "an app's name has letters, digits, - or _, at most 255 characters"
+            }
             Self::Refused { status, .. } => match *status {
                 StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => "set FN_TOKEN",
                 StatusCode::NOT_FOUND => "see what there is with fn list",

@@ -27,13 +27,16 @@ pub(super) async fn run(args: &ImportArgs) -> anyhow::Result<()> {
         config.move_data_to(cwd.join(dir));
     }
     let failed = |what: &str| Failure::new(what);
-    let target: StoreUrl = config
-        .db_url
-        .parse()
-        .map_err(|error| failed("nothing was imported").because(error))?;
-    let source = FnDatabase::read(&args.file)
-        .await
-        .map_err(|error| failed("nothing was imported").because(error))?;
+    let target: StoreUrl = config.db_url.parse().map_err(|error| {
+        failed("nothing was imported")
+            .because(error)
+            .hint("correct FN_DB_URL, which says where the server keeps its data")
+    })?;
+    let source = FnDatabase::read(&args.file).await.map_err(|error| {
+        failed("nothing was imported")
+            .because(error)
+            .hint("give a copy of the Fn server's SQLite file, which is usually data/fn.db")
+    })?;
     let report = match &target {
         // Opening it would make it.
         StoreUrl::Sqlite(path) if args.dry_run && !path.exists() => source.into_nothing(),

@@ -14,13 +14,12 @@ use crate::cli::manage::find_function;
 use crate::cli::output;
 use crate::cli::session::Session;
 use crate::cli::wire::error_message;
+use crate::model::clean_path;
 
 /// An error's body is a message; longer ones are not worth reading.
 const MAX_ERROR: usize = 64 * 1024;
 /// A result that is shown as one JSON object has to be held in memory.
 const MAX_JSON: usize = 64 * 1024 * 1024;
-
-const LOG_HINT: &str = "see what the function wrote with fn get logs APP FUNCTION last";
 
 #[derive(Debug, Args)]
 #[command(after_help = "Example: echo -n Ann | fn invoke demo greet")]
@@ -78,7 +77,8 @@ struct Shown {
 pub(super) async fn run(args: &InvokeArgs, session: &Session) -> anyhow::Result<()> {
     let url = endpoint(&session.api, &args.app, &args.function).await?;
     let body = tokio::task::spawn_blocking(stdin_body).await??;
-    perform(&session.api, Method::POST, url, body, &args.call).await
+    let called = Called::new(&args.app, &args.function);
+    perform(&session.api, called, Method::POST, url, body, &args.call).await
 }
 
 /// Calls a route as Fn 0.4 did: what it is called with depends on stdin.
@@ -94,11 +94,14 @@ async fn call_with(args: &CallArgs, body: Vec<u8>, api: &Api) -> anyhow::Result<
         None => Method::POST,
     };
     let url = route_url(api, &args.app, &args.path);
-    perform(api, method, url, body, &args.call).await
+    let path = clean_path(&args.path);
+    let called = Called::new(&args.app, &path);
+    perform(api, called, method, url, body, &args.call).await
 }
 
 async fn perform(
     api: &Api,
+    called: Called<'_>,
     method: Method,
     url: Url,
     body: Vec<u8>,
@@ -106,8 +109,41 @@ async fn perform(
 ) -> anyhow::Result<()> {
     let response = api.call(method, url, &flags.content_type, body).await?;
     match flags.output {
-        Some(OutputArg::Json) => show_json(response).await,
-        None => show(response, flags.display_call_id).await,
+        Some(OutputArg::Json) => show_json(response, called).await,
+        None => show(response, called, flags.display_call_id).await,
+    }
+}
+
+/// What was called, for those who want to know why it failed.
+#[derive(Clone, Copy, Debug)]
+struct Called<'a> {
+    app: &'a str,
+    /// The name of a function, or the path of a route.
+    of: &'a str,
+}
+
+impl<'a> Called<'a> {
+    fn new(app: &'a str, of: &'a str) -> Self {
+        Self { app, of }
+    }
+
+    /// What to do about an answer with this status and message.
+    fn hint(self, status: u16, message: &str, call_id: Option<&str>) -> String {
+        let Self { app, of } = self;
+        match (status, message) {
+            (404, "App not found") => "see fn list apps".to_owned(),
+            (404, "Route not found") => format!("see fn list routes {app}"),
+            (404, "Fn not found") => format!("see fn list functions {app}"),
+            (501, _) => {
+                "deploy it with a format that the server can call, such as format: http".to_owned()
+            }
+            (413 | 431, _) => "send less, or have the server's limits raised".to_owned(),
+            (429 | 503, _) => "try again in a while; it is the server that cannot".to_owned(),
+            _ => {
+                let id = call_id.unwrap_or("last");
+                format!("see what the function wrote with fn get logs {app} {of} {id}")
+            }
+        }
     }
 }
 
@@ -140,9 +176,13 @@ async fn endpoint(api: &Api, app_name: &str, name: &str) -> anyhow::Result<Url> 
     Url::parse(url).with_context(|| format!("the server gave {url:?} as the function's address"))
 }
 
-async fn show(mut response: Response, display_call_id: bool) -> anyhow::Result<()> {
+async fn show(
+    mut response: Response,
+    called: Called<'_>,
+    display_call_id: bool,
+) -> anyhow::Result<()> {
     let call_id = call_id(response.headers());
-    if display_call_id && let Some(id) = call_id {
+    if display_call_id && let Some(id) = &call_id {
         output::line(&format!("Call ID: {id}"))?;
     }
     let status = response.status().as_u16();
@@ -151,7 +191,8 @@ async fn show(mut response: Response, display_call_id: bool) -> anyhow::Result<(
         let message = error_message(&body)
             .unwrap_or_else(|| String::from_utf8_lossy(&body).trim().to_owned());
         let text = format!("Error invoking function. status: {status} message: {message}");
-        return Err(Failure::new(text).hint(LOG_HINT).into());
+        let hint = called.hint(status, &message, call_id.as_deref());
+        return Err(Failure::new(text).hint(hint).into());
     }
     while let Some(chunk) = response.chunk().await.context("the answer broke off")? {
         output::raw(&chunk)?;
@@ -159,7 +200,8 @@ async fn show(mut response: Response, display_call_id: bool) -> anyhow::Result<(
     Ok(())
 }
 
-async fn show_json(response: Response) -> anyhow::Result<()> {
+async fn show_json(response: Response, called: Called<'_>) -> anyhow::Result<()> {
+    let call_id = call_id(response.headers());
     let mut headers: BTreeMap<String, Vec<String>> = BTreeMap::new();
     for (name, value) in response.headers() {
         let value = String::from_utf8_lossy(value.as_bytes()).into_owned();
@@ -181,7 +223,9 @@ async fn show_json(response: Response) -> anyhow::Result<()> {
     })?;
     if status_code >= 400 {
         let text = format!("Error invoking function. status: {status_code}");
-        return Err(Failure::new(text).hint(LOG_HINT).into());
+        let message = error_message(&body).unwrap_or_default();
+        let hint = called.hint(status_code, &message, call_id.as_deref());
+        return Err(Failure::new(text).hint(hint).into());
     }
     Ok(())
 }
@@ -260,10 +304,35 @@ mod tests {
             .await
             .unwrap();
         assert_eq!(call_id(answer.headers()).as_deref(), Some("01CALL"));
-        let error = show(answer, false).await.unwrap_err();
+        let error = show(answer, Called::new("a", "f"), false)
+            .await
+            .unwrap_err();
         let expected = "Error invoking function. status: 502 message: function failed";
         assert_eq!(error.to_string(), expected);
         assert_eq!(server.asked(), ["POST /invoke/F1 hi"]);
+    }
+
+    #[test]
+    fn the_hint_fits_what_was_called_and_what_came() {
+        let hint = |status, message| Called::new("a", "f").hint(status, message, Some("01CALL"));
+        let log = "see what the function wrote with fn get logs a f 01CALL";
+        for (status, message, expected) in [
+            (500, "internal server error", log),
+            (502, "container exit code 1", log),
+            (504, "Timed out", log),
+            (404, "no such customer", log),
+            (404, "Route not found", "see fn list routes a"),
+        ] {
+            assert_eq!(hint(status, message), expected, "{status} {message}");
+        }
+        for status in [501, 413, 429, 503] {
+            assert!(!hint(status, "x").contains("logs"), "{status}");
+        }
+        let unnamed = Called::new("a", "/p").hint(502, "x", None);
+        assert_eq!(
+            unnamed,
+            "see what the function wrote with fn get logs a /p last"
+        );
     }
 
     #[tokio::test]

@@ -6,6 +6,7 @@ use clap::{Args, ValueEnum};
 
 use crate::cli::failure::Failure;
 use crate::config::{Env, LauncherKind, ServerConfig, log_filter, variable};
+use crate::server::ServerError;
 
 /// Flags win over the environment; everything else comes from the environment alone.
 #[derive(Debug, Args)]
@@ -48,9 +49,28 @@ pub(super) async fn run(args: &StartArgs) -> anyhow::Result<()> {
     let cwd = std::env::current_dir().context("cannot tell the current folder")?;
     let mut config = ServerConfig::from_env(&Env::new(&variable), &cwd)?;
     args.apply(&mut config, &cwd);
-    crate::server::run(config)
-        .await
-        .map_err(|error| Failure::new("the server cannot run").because(error).into())
+    crate::server::run(config).await.map_err(|error| {
+        let hint = hint(&error);
+        let failure = Failure::new("the server cannot run").because(error);
+        match hint {
+            Some(hint) => failure.hint(hint).into(),
+            None => failure.into(),
+        }
+    })
+}
+
+/// What to do where the error does not say it.
+fn hint(error: &ServerError) -> Option<&'static str> {
+    match error {
+        ServerError::Store(_) => {
+            Some("see whether the database that FN_DB_URL names is there and lets us in")
+        }
+        ServerError::Launcher(_) => {
+            Some("start the engine, or run functions as processes with --launcher process")
+        }
+        ServerError::DataDir { .. } => Some("choose another folder with --data-dir"),
+        _ => None,
+    }
 }
 
 impl StartArgs {

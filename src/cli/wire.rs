@@ -57,9 +57,12 @@ pub(super) struct Function {
     pub(super) image: String,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) format: Option<String>,
-    pub(super) memory: u64,
-    pub(super) timeout: u32,
-    pub(super) idle_timeout: u32,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) memory: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) timeout: Option<u32>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) idle_timeout: Option<u32>,
     pub(super) config: Config,
     #[serde(skip_serializing_if = "is_empty")]
     pub(super) annotations: Annotations,
@@ -98,14 +101,17 @@ impl Trigger {
 pub(super) struct Route {
     pub(super) path: String,
     pub(super) image: String,
-    pub(super) memory: u64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) memory: Option<u64>,
     #[serde(skip_serializing_if = "is_empty")]
     pub(super) cpus: String,
     #[serde(rename = "type")]
     pub(super) kind: String,
     pub(super) format: String,
-    pub(super) timeout: u32,
-    pub(super) idle_timeout: u32,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) timeout: Option<u32>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) idle_timeout: Option<u32>,
     #[serde(skip_serializing_if = "is_empty")]
     pub(super) headers: BTreeMap<String, Vec<String>>,
     #[serde(skip_serializing_if = "is_empty")]

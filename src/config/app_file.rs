@@ -1,8 +1,17 @@
 use std::path::Path;
 
 use crate::config::manifest::read_bounded;
-use crate::config::manifest::{Fields, ManifestError, annotations, config, read_mapping};
+use crate::config::manifest::{Fields, ManifestError, annotations, config, one_line, read_mapping};
 use crate::model::{Annotations, Config};
+
+/// What [`is_app_name`] asks for.
+pub const APP_NAME_RULE: &str = "letters, digits, - or _, at most 255 characters";
+
+/// Whether a server takes an app of this name.
+pub fn is_app_name(name: &str) -> bool {
+    let fits = |c: char| c.is_alphanumeric() || c == '_' || c == '-';
+    !name.is_empty() && name.chars().all(fits) && name.chars().count() <= 255
+}
 
 const FILE_NAMES: [&str; 3] = ["app.yaml", "app.yml", "app.json"];
 
@@ -30,18 +39,12 @@ impl AppFile {
         let allowed = ["name", "config", "annotations", "syslog_url"];
         let mapping = read_mapping(text, file)?;
         let mut fields = Fields::new(file, String::new(), mapping, &allowed)?;
-        let rule = "letters, digits, - or _, at most 255 characters";
-        let legal = |name: &String| {
-            let fits = |c: char| c.is_alphanumeric() || c == '_' || c == '-';
-            name.chars().all(fits) && name.chars().count() <= 255
+        let Some(name) = fields.text("name", APP_NAME_RULE)? else {
+            return Err(fields.missing("name", APP_NAME_RULE));
         };
-        let name = match fields.text("name", rule)? {
-            Some(name) if legal(&name) => name,
-            Some(name) => {
-                return Err(fields.refuse("name", &super::manifest::one_line(&name), rule));
-            }
-            None => return Err(fields.missing("name", rule)),
-        };
+        if !is_app_name(&name) {
+            return Err(fields.refuse("name", &one_line(&name), APP_NAME_RULE));
+        }
         Ok(Self {
             name,
             config: config(&mut fields, "config")?,

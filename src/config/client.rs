@@ -6,7 +6,8 @@ use thiserror::Error;
 use crate::config::context::Contexts;
 use crate::config::env::{Env, SettingError, refused};
 
-const DEFAULT_API_URL: &str = "http://localhost:8080";
+/// The server of those who name none.
+pub const DEFAULT_API_URL: &str = "http://localhost:8080";
 
 /// The command line's own settings cannot be used.
 #[derive(Debug, Error)]

@@ -16,8 +16,8 @@ mod env;
 mod manifest;
 mod server;
 
-pub use app_file::AppFile;
-pub use client::{ClientConfig, ClientConfigError};
+pub use app_file::{APP_NAME_RULE, AppFile, is_app_name};
+pub use client::{ClientConfig, ClientConfigError, DEFAULT_API_URL};
 pub use context::{Context, Contexts};
 pub use env::{Env, SettingError, variable};
 pub use manifest::{

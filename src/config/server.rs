@@ -329,13 +329,15 @@ fn public_url(env: &Env<'_>) -> Result<Option<String>, SettingError> {
 }
 
 fn cors_origins(env: &Env<'_>) -> Result<Option<CorsOrigins>, SettingError> {
-    const NAME: &str = "FN_API_CORS_ORIGINS";
-    let Some(text) = env.text(NAME)? else {
-        return Ok(None);
-    };
     let expected = "* or origins such as https://app.example.com, with commas between them";
-    let origins = text.parse().map_err(|()| refused(NAME, &text, expected))?;
-    Ok(Some(origins))
+    // The second is what Fn called it first.
+    for name in ["FN_API_CORS_ORIGINS", "FN_API_CORS"] {
+        if let Some(text) = env.text(name)? {
+            let origins = text.parse().map_err(|()| refused(name, &text, expected))?;
+            return Ok(Some(origins));
+        }
+    }
+    Ok(None)
 }
 
 fn cors_headers(env: &Env<'_>) -> Result<Vec<HeaderName>, SettingError> {
@@ -427,6 +429,14 @@ mod tests {
             );
             assert_eq!(error, expected);
         }
+        let old = [("FN_API_CORS", "*")];
+        assert_eq!(read(&old).unwrap().cors_origins, Some(CorsOrigins::Any));
+        let both = [
+            ("FN_API_CORS", "*"),
+            ("FN_API_CORS_ORIGINS", "http://b:8000"),
+        ];
+        let one = CorsOrigins::These(vec![HeaderValue::from_static("http://b:8000")]);
+        assert_eq!(read(&both).unwrap().cors_origins, Some(one));
         let headers = |text| read(&[("FN_API_CORS_HEADERS", text)]).map(|c| c.cors_headers);
         let two = vec![http::header::AUTHORIZATION, http::header::CONTENT_TYPE];
         assert_eq!(headers("Authorization, content-type").unwrap(), two);

@@ -9,7 +9,7 @@ pub type Config = BTreeMap<String, String>;
 pub type Annotations = BTreeMap<String, serde_json::Value>;
 
 /// A group of routes and functions with common configuration.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Hash)]
 pub struct App {
     pub id: AppId,
     pub name: String,

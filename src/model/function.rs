@@ -1,7 +1,7 @@
 use crate::model::{Annotations, AppId, Config, FnId, Format, Timestamp, TriggerId};
 
 /// A function of the v2 API, called at `/invoke/{id}` and through its triggers.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Hash)]
 pub struct Function {
     pub id: FnId,
     pub app_id: AppId,
@@ -19,7 +19,7 @@ pub struct Function {
 }
 
 /// An HTTP path of an app that calls a function, at `/t/{app}{source}`.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Hash)]
 pub struct Trigger {
     pub id: TriggerId,
     pub app_id: AppId,

@@ -47,7 +47,7 @@ impl FromStr for InvocationType {
 }
 
 /// A function of the v1 API: an image behind a path of an app, called at `/r/{app}{path}`.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Hash)]
 pub struct Route {
     pub app_id: AppId,
     /// Starts with `/`; unique within the app.

@@ -1,5 +1,6 @@
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::fmt::Debug;
+use std::hash::{BuildHasher as _, RandomState};
 use std::sync::{Arc, OnceLock};
 
 use tokio::sync::Mutex;
@@ -26,8 +27,14 @@ pub struct AppEntry {
     functions: HashMap<FnId, Arc<Callable>>,
 }
 
-/// What the catalog shows of each app, and what it was made from.
-type Held = HashMap<AppId, (Arc<AppEntry>, AppContents)>;
+/// What the catalog shows of each app, and the print of what it was made from: the contents
+/// themselves would be most of the memory of a server on which much is deployed.
+#[derive(Debug, Default)]
+struct Held {
+    apps: HashMap<AppId, (Arc<AppEntry>, u64)>,
+    /// Keyed at random, so that nobody can make contents with the print of others.
+    prints: RandomState,
+}
 
 /// The snapshot that calls are routed by: reads take no lock and never touch the store.
 ///
@@ -56,12 +63,12 @@ impl Catalog {
         let catalog = Self {
             apps: papaya::HashMap::new(),
             functions: papaya::HashMap::new(),
-            held: Mutex::new(HashMap::new()),
+            held: Mutex::default(),
             listener: OnceLock::new(),
         };
         let mut held = catalog.held.lock().await;
         for contents in store.load_all().await? {
-            catalog.publish(&mut held, contents);
+            catalog.publish(&mut held, &contents);
         }
         drop(held);
         Ok(catalog)
@@ -118,7 +125,7 @@ impl Catalog {
     pub async fn refresh_app(&self, store: &dyn StoreRead, id: AppId) -> Result<(), StoreError> {
         let mut held = self.held.lock().await;
         match store.contents(id).await {
-            Ok(contents) => self.publish(&mut held, contents),
+            Ok(contents) => self.publish(&mut held, &contents),
             Err(StoreError::NotFound(Resource::App)) => self.withdraw(&mut held, id),
             Err(error) => return Err(error),
         }
@@ -130,25 +137,24 @@ impl Catalog {
     pub async fn reload(&self, store: &dyn StoreRead) -> Result<(), StoreError> {
         let mut held = self.held.lock().await;
         let all = store.load_all().await?;
-        let gone: Vec<AppId> = held
-            .keys()
-            .filter(|id| all.iter().all(|contents| contents.app.id != **id))
-            .copied()
-            .collect();
+        let there: HashSet<AppId> = all.iter().map(|contents| contents.app.id).collect();
+        let known = held.apps.keys().copied();
+        let gone: Vec<AppId> = known.filter(|id| !there.contains(id)).collect();
         for id in gone {
             self.withdraw(&mut held, id);
         }
         for contents in all {
-            let shown = held.get(&contents.app.id);
-            if shown.is_none_or(|(_, shown)| *shown != contents) {
-                self.publish(&mut held, contents);
+            let shown = held.apps.get(&contents.app.id).map(|(_, print)| *print);
+            if shown != Some(held.prints.hash_one(&contents)) {
+                self.publish(&mut held, &contents);
             }
         }
         Ok(())
     }
 
-    fn publish(&self, held: &mut Held, contents: AppContents) {
-        let entry = Arc::new(AppEntry::new(&contents));
+    fn publish(&self, held: &mut Held, contents: &AppContents) {
+        let entry = Arc::new(AppEntry::new(contents));
+        let print = held.prints.hash_one(contents);
         let functions = self.functions.pin();
         for (id, callable) in &entry.functions {
             functions.insert(*id, Arc::clone(callable));
@@ -156,7 +162,7 @@ impl Catalog {
         self.apps
             .pin()
             .insert(entry.name.clone(), Arc::clone(&entry));
-        if let Some((old, _)) = held.insert(entry.id, (Arc::clone(&entry), contents)) {
+        if let Some((old, _)) = held.apps.insert(entry.id, (Arc::clone(&entry), print)) {
             for id in old.functions.keys() {
                 if !entry.functions.contains_key(id) {
                     functions.remove(id);
@@ -167,7 +173,7 @@ impl Catalog {
     }
 
     fn withdraw(&self, held: &mut Held, id: AppId) {
-        let Some((old, _)) = held.remove(&id) else {
+        let Some((old, _)) = held.apps.remove(&id) else {
             return;
         };
         let apps = self.apps.pin();

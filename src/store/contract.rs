@@ -6,7 +6,7 @@ use crate::model::{App, AppId, FnId, Function, Route, Trigger, TriggerId};
 use crate::store::{CallStore, StoreError};
 
 /// An app with all that belongs to it, as it stood at one moment.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Hash)]
 pub struct AppContents {
     pub app: App,
     /// By path.

@@ -3,8 +3,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::time::Duration;
 
-use tokio::sync::mpsc;
-use tokio::time::{Instant, MissedTickBehavior, interval, timeout, timeout_at};
+use tokio::sync::{Notify, mpsc, watch};
+use tokio::time::{Instant, MissedTickBehavior, interval, sleep_until, timeout};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
@@ -19,6 +19,9 @@ const PRUNE_INTERVAL: Duration = Duration::from_secs(60);
 
 /// Longest wait at shutdown for what is still queued.
 const FLUSH_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// Longest wait of a reader for what was recorded before it came.
+const CATCH_UP_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// The bounds of a [`Recorder`].
 #[derive(Clone, Debug)]
@@ -65,6 +68,12 @@ struct Shared {
     dropped: AtomicU64,
     queued_bytes: AtomicUsize,
     max_queued_bytes: usize,
+    /// Calls handed over, ever.
+    taken: AtomicU64,
+    /// Those of them that were written or given up.
+    settled: watch::Sender<u64>,
+    /// Somebody waits: write what is there and do not wait for more.
+    hurry: Notify,
     /// Asks the writer to take no more and to finish.
     stop: CancellationToken,
     /// Asks the writer to leave the rest.
@@ -75,6 +84,10 @@ struct Shared {
 impl Shared {
     fn count_dropped(&self, calls: usize) {
         self.dropped.fetch_add(calls as u64, Ordering::Relaxed);
+    }
+
+    fn count_settled(&self, calls: usize) {
+        self.settled.send_modify(|settled| *settled += calls as u64);
     }
 
     fn dropped(&self) -> u64 {
@@ -90,6 +103,9 @@ impl Recorder {
             dropped: AtomicU64::new(0),
             queued_bytes: AtomicUsize::new(0),
             max_queued_bytes: config.queue_bytes,
+            taken: AtomicU64::new(0),
+            settled: watch::Sender::new(0),
+            hurry: Notify::new(),
             stop: CancellationToken::new(),
             abandon: CancellationToken::new(),
             ended: CancellationToken::new(),
@@ -112,10 +128,30 @@ impl Recorder {
         let queued = &self.shared.queued_bytes;
         let before = queued.fetch_add(bytes, Ordering::Relaxed);
         let fits = before.saturating_add(bytes) <= self.shared.max_queued_bytes;
+        // Before it is in the queue: who counts it must not find fewer settled than taken.
+        self.shared.taken.fetch_add(1, Ordering::Release);
         if !fits || self.queue.try_send(call).is_err() {
             queued.fetch_sub(bytes, Ordering::Relaxed);
             self.shared.count_dropped(1);
+            self.shared.count_settled(1);
         }
+    }
+
+    /// Waits until what was recorded before is in the store, so that a reader finds the call it
+    /// has just made. Not for long: a store that is slow or away shows in the read itself.
+    pub async fn catch_up(&self) {
+        let taken = self.shared.taken.load(Ordering::Acquire);
+        let mut settled = self.shared.settled.subscribe();
+        let all = async {
+            // Each batch takes one hint, and there may be several batches.
+            while *settled.borrow_and_update() < taken {
+                self.shared.hurry.notify_one();
+                if settled.changed().await.is_err() {
+                    return;
+                }
+            }
+        };
+        let _ = timeout(CATCH_UP_TIMEOUT, all).await;
     }
 
     /// How many calls were not stored since the start.
@@ -189,15 +225,19 @@ impl Writer {
         }
     }
 
-    /// Adds what comes within the interval, or what is there already when the end is near.
+    /// Adds what comes within the interval, or what is there already when the end is near or
+    /// somebody waits.
     async fn gather(&mut self, stop: &CancellationToken) {
-        let full = Instant::now() + self.config.interval;
+        let full = sleep_until(Instant::now() + self.config.interval);
+        tokio::pin!(full);
         while self.batch.len() < self.config.batch {
             let room = self.config.batch - self.batch.len();
             let more = self.incoming.recv_many(&mut self.batch, room);
-            match timeout_at(full, stop.run_until_cancelled(more)).await {
-                Ok(Some(1..)) => {}
-                Ok(Some(0) | None) | Err(_) => break,
+            tokio::select! {
+                more = more => if more == 0 { break },
+                () = &mut full => break,
+                () = stop.cancelled() => break,
+                () = self.shared.hurry.notified() => break,
             }
         }
         while self.batch.len() < self.config.batch
@@ -213,6 +253,7 @@ impl Writer {
         self.shared.queued_bytes.fetch_sub(bytes, Ordering::Relaxed);
         let calls = self.batch.len();
         self.batch.clear();
+        self.shared.count_settled(calls);
         let failure = match answer {
             Ok(Ok(())) => None,
             Ok(Err(error)) => Some(error),
@@ -382,6 +423,39 @@ mod tests {
         tokio::time::sleep(Duration::from_secs(1)).await;
         assert_eq!(*store.batches.lock(), [2]);
         assert_eq!(recorder.dropped(), 5);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn who_reads_sees_what_was_recorded_before() {
+        let (recorder, store) = recorder(100, small());
+        recorder.catch_up().await;
+        let began = Instant::now();
+        for round in 1..=3 {
+            record(&recorder, 5);
+            recorder.catch_up().await;
+            let written: usize = store.batches.lock().iter().sum();
+            assert_eq!(written, 5 * round);
+        }
+        assert!(
+            began.elapsed() < small().interval,
+            "nobody waits for others"
+        );
+        record(&recorder, 30);
+        assert!(recorder.dropped() > 0);
+        recorder.catch_up().await;
+        assert!(
+            began.elapsed() < small().interval,
+            "what was dropped is not waited for"
+        );
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_reader_does_not_wait_long_for_a_slow_store() {
+        let (recorder, _store) = recorder(0, small());
+        record(&recorder, 1);
+        let began = Instant::now();
+        recorder.catch_up().await;
+        assert_eq!(began.elapsed(), CATCH_UP_TIMEOUT);
     }
 
     #[tokio::test(start_paused = true)]

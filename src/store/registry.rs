@@ -6,7 +6,7 @@ use tokio_util::task::TaskTracker;
 use crate::model::{App, AppId, FnId, Function, Route, Trigger, TriggerId};
 use crate::store::follow::follow;
 use crate::store::{
-    CallRead, Catalog, Resource, Store, StoreError, StoreRead, Verdict, WriteError,
+    CallRead, Catalog, Recorder, Resource, Store, StoreError, StoreRead, Verdict, WriteError,
 };
 
 /// The store and the catalog as one: each write is in both before it answers.
@@ -20,6 +20,7 @@ use crate::store::{
 pub struct Registry {
     store: Arc<dyn Store>,
     catalog: Arc<Catalog>,
+    recorder: Option<Recorder>,
     writes: TaskTracker,
     following: CancellationToken,
     /// The catalog of a registry that was dropped needs no news.
@@ -40,10 +41,18 @@ impl Registry {
         Ok(Self {
             store,
             catalog,
+            recorder: None,
             writes,
             _unfollow: Arc::new(following.clone().drop_guard()),
             following,
         })
+    }
+
+    /// Reads of calls see what `recorder` was given before them.
+    #[must_use]
+    pub fn with_recorder(mut self, recorder: Recorder) -> Self {
+        self.recorder = Some(recorder);
+        self
     }
 
     /// What calls are routed by.
@@ -56,8 +65,11 @@ impl Registry {
         &*self.store
     }
 
-    /// What was called.
-    pub fn calls(&self) -> &dyn CallRead {
+    /// What was called, up to now: calls are recorded behind their callers' backs.
+    pub async fn calls(&self) -> &dyn CallRead {
+        if let Some(recorder) = &self.recorder {
+            recorder.catch_up().await;
+        }
         &*self.store
     }
 

@@ -117,3 +117,24 @@ async fn records_survive_a_restart() {
         .await;
     assert_eq!(reply.status, 200, "{}", reply.text());
 }
+
+// Records are written behind the calls' backs, but not behind the back of who looks for them.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_call_that_was_answered_can_be_looked_up_at_once() {
+    let gateway = Gateway::start(Backend::Process).await;
+    gateway.function("m", Example::Misbehave, json!({})).await;
+    for size in 1..=30 {
+        let reply = gateway
+            .post(&format!("/t/t/m?mode=flood&n={size}"), "x")
+            .await;
+        let id = reply.headers["fn-call-id"].to_str().unwrap().to_owned();
+        let log = gateway.get(&format!("/v1/apps/t/calls/{id}/log")).await;
+        assert_eq!(log.status, 200, "{}", log.text());
+        let log: Value = serde_json::from_slice(&log.body).unwrap();
+        assert_eq!(log["log"]["log"].as_str().unwrap().len(), size, "{log}");
+    }
+    let reply = gateway.post("/t/t/m?mode=flood&n=77", "x").await;
+    assert_eq!(reply.status, 200);
+    let output = run_cli(&gateway, &["get", "logs", "t", "m", "last"]).await;
+    assert_eq!(output.stdout.len(), 77, "{output:?}");
+}

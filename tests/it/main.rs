@@ -5,18 +5,23 @@
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 #![expect(clippy::print_stderr, reason = "a failed test shows the server's log")]
 
+mod api;
 mod bodies;
 mod calls;
 mod cors;
+mod database;
 mod deploy;
 mod faults;
 mod formats;
 mod gateway;
 mod hot;
 mod life;
+mod prompt;
 mod soak;
 mod stream;
 mod support;
 
 #[cfg(feature = "docker-tests")]
 mod docker;
+#[cfg(feature = "docker-tests")]
+mod golden;

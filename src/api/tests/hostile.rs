@@ -190,7 +190,7 @@ async fn an_envelope_holds_an_object() {
 }
 
 #[tokio::test]
-async fn ten_megabytes_are_refused_before_they_are_read() {
+async fn ten_megabytes_are_refused_everywhere() {
     const SIZE: usize = 10 << 20;
     // However much calls may carry, a resource may not.
     let (server, calls) = filled(usize::MAX).await;

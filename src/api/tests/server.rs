@@ -8,7 +8,7 @@ use serde_json::Value;
 use tower::ServiceExt;
 
 use super::contract;
-use crate::api::{ApiConfig, ApiState, Health, router};
+use crate::api::{ApiConfig, ApiState, Health, Sites, router};
 use crate::store::{Registry, SqliteStore, Store};
 
 /// The largest body that the server under test takes.
@@ -46,6 +46,7 @@ impl Server {
             public_url: public_url.map(str::to_owned),
             version: "1.2.3",
             max_body,
+            sites: Sites::These(Vec::new()),
             health: Health {
                 launcher: "process",
                 stdio: "pipe",

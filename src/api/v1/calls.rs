@@ -44,7 +44,7 @@ pub(super) async fn list(
         id: find(&api, &app).await?.id,
         path: query.path(),
     };
-    let calls = api.registry.calls().calls(&query.filter(of)).await?;
+    let calls = api.registry.calls().await.calls(&query.filter(of)).await?;
     Ok(reply::json(&Page {
         message: "Successfully listed calls",
         next_cursor: query
@@ -62,7 +62,7 @@ pub(super) async fn get(
 ) -> Result<Response, ApiError> {
     let app = find(&api, &app).await?;
     let id = id(&call, Resource::Call)?;
-    let call = api.registry.calls().call(app.id, id).await?;
+    let call = api.registry.calls().await.call(app.id, id).await?;
     Ok(reply::json(&One {
         message: "Successfully loaded call",
         call: call.into(),
@@ -77,7 +77,7 @@ pub(super) async fn log(
 ) -> Result<Response, ApiError> {
     let app = find(&api, &app).await?;
     let id = id(&call, Resource::CallLog)?;
-    let log = api.registry.calls().log(app.id, id).await?;
+    let log = api.registry.calls().await.log(app.id, id).await?;
     Ok(match form {
         LogForm::Text => plain(log),
         LogForm::Json => reply::json(&Log {

@@ -18,7 +18,7 @@ pub(super) async fn list(
 ) -> Result<Response, ApiError> {
     let function = find(&api, &function).await?;
     let filter = query.filter(CallsOf::Fn(function.id));
-    let calls = api.registry.calls().calls(&filter).await?;
+    let calls = api.registry.calls().await.calls(&filter).await?;
     Ok(reply::json(&Page {
         next_cursor: query.last(&calls).map(|id| cursor::encode(&id.to_string())),
         items: calls.into_iter().map(CallView::from).collect(),
@@ -43,7 +43,7 @@ pub(super) async fn log(
 ) -> Result<Response, ApiError> {
     let function = find(&api, &function).await?;
     let call = call_of(&api, &function, &call, Resource::CallLog).await?;
-    let log = api.registry.calls().log(call.app_id, call.id).await?;
+    let log = api.registry.calls().await.log(call.app_id, call.id).await?;
     Ok(match form {
         LogForm::Text => plain(log),
         LogForm::Json => reply::json(&LogView::new(call.id, &log)),
@@ -63,7 +63,7 @@ async fn call_of(
     what: Resource,
 ) -> Result<Call, ApiError> {
     let call = id(call, what)?;
-    match api.registry.calls().call(function.app_id, call).await {
+    match api.registry.calls().await.call(function.app_id, call).await {
         Ok(call) if call.target == CallTarget::Fn(function.id) => Ok(call),
         Ok(_) | Err(StoreError::NotFound(_)) => Err(ApiError::not_found(what)),
         Err(error) => Err(error.into()),

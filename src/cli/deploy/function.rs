@@ -4,6 +4,7 @@ use crate::cli::client::Api;
 use crate::cli::deploy::app::Target;
 use crate::cli::wire::{Function, Page, Trigger};
 use crate::config::{Manifest, TriggerSpec};
+use crate::model::{DEFAULT_IDLE_TIMEOUT_SECS, DEFAULT_MEMORY_MB, DEFAULT_TIMEOUT_SECS};
 
 /// Puts the function and its triggers by the v2 API, and gives the URLs to call.
 ///
@@ -103,15 +104,23 @@ fn function(
     let drifted = existing
         .and_then(|old| old.format.as_deref())
         .is_some_and(|format| format != manifest.format.as_str());
+    // Somebody may have set them with fn update; a new one gets what Fn's client gives it.
+    let is_new = existing.is_none();
     Function {
         id: existing.map(|old| old.id.clone()).unwrap_or_default(),
         app_id: app_id.to_owned(),
         name: manifest.name.clone(),
         image: image.to_owned(),
         format: (manifest.format_given || drifted).then(|| manifest.format.to_string()),
-        memory: manifest.memory_mb,
-        timeout: manifest.timeout_secs,
-        idle_timeout: manifest.idle_timeout_secs,
+        memory: manifest
+            .memory_mb
+            .or_else(|| is_new.then_some(DEFAULT_MEMORY_MB)),
+        timeout: manifest
+            .timeout_secs
+            .or_else(|| is_new.then_some(DEFAULT_TIMEOUT_SECS)),
+        idle_timeout: manifest
+            .idle_timeout_secs
+            .or_else(|| is_new.then_some(DEFAULT_IDLE_TIMEOUT_SECS)),
         config: manifest.config.clone(),
         annotations: manifest.annotations.clone(),
     }

@@ -12,7 +12,12 @@ use crate::cli::deploy::{function, route};
 use crate::cli::failure::Failure;
 use crate::cli::output::{self, Steps};
 use crate::cli::session::Session;
-use crate::config::{Deployment, Manifest, Version, bump_patch};
+use crate::config::{APP_NAME_RULE, Deployment, Manifest, Version, bump_patch, is_app_name};
+
+/// Docker refuses containers with less.
+const MIN_ENGINE_MEMORY_MB: u64 = 6;
+/// The shortest quota that the kernel's scheduler takes is a hundredth of its period.
+const MIN_ENGINE_MILLI_CPUS: u32 = 10;
 
 #[derive(Debug, Args)]
 pub(crate) struct DeployArgs {
@@ -51,12 +56,22 @@ pub(crate) async fn run(args: &DeployArgs, session: &Session) -> anyhow::Result<
                 .into());
         }
     };
+    if !is_app_name(&app_name) {
+        let message = format!("--app: {app_name} is not allowed, expected {APP_NAME_RULE}");
+        return Err(Failure::new(message)
+            .hint("choose another name for the app")
+            .into());
+    }
     let version = next_version(args.no_bump, &text, &manifest)?;
     let launcher = session.api.launcher().await?;
     let maker = Maker::new(&args.dir, &manifest, launcher, session).await?;
     let may_create = args.create_app || app_file.is_some();
     let target = find_target(&app_name, app_file, may_create, &manifest, &session.api).await?;
     warn_of_missing_config(&manifest, &target);
+
+    if launcher == Launcher::Docker {
+        warn_of_what_engines_refuse(&manifest);
+    }
 
     let image = make(args, session, &manifest, maker, launcher, &version).await?;
     if !args.no_bump {
@@ -145,6 +160,58 @@ fn warn_of_missing_config(manifest: &Manifest, target: &Target) {
             output::note(&format!(
                 "the function expects a configuration value {name}"
             ));
+        }
+    }
+}
+
+/// The API takes what Fn's took; the engine says no when the function is first called.
+fn warn_of_what_engines_refuse(manifest: &Manifest) {
+    for text in too_little_for_engines(manifest) {
+        output::note(&text);
+    }
+}
+
+fn too_little_for_engines(manifest: &Manifest) -> Vec<String> {
+    let mut notes = Vec::new();
+    if let Some(memory) = manifest.memory_mb
+        && memory < MIN_ENGINE_MEMORY_MB
+    {
+        notes.push(format!(
+            "memory: {memory} is less than Docker takes, which is {MIN_ENGINE_MEMORY_MB}: calls \
+             will fail"
+        ));
+    }
+    if let Deployment::Route {
+        cpus: Some(cpus), ..
+    } = &manifest.deployment
+        && (1..MIN_ENGINE_MILLI_CPUS).contains(&cpus.get())
+    {
+        notes.push(format!(
+            "cpus: {cpus} is less than Docker takes, which is {MIN_ENGINE_MILLI_CPUS}m: calls \
+             will fail"
+        ));
+    }
+    notes
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn limits_that_an_engine_refuses_are_told_before_a_call_fails() {
+        for (text, notes) in [
+            ("memory: 5", 1),
+            ("memory: 6", 0),
+            ("cpus: 9m", 1),
+            ("cpus: 10m", 0),
+            ("cpus: 0", 0),
+            ("cpus: 0.001\nmemory: 1", 2),
+            ("timeout: 1", 0),
+        ] {
+            let manifest = Manifest::parse(&format!("name: f\n{text}\n"), "f").unwrap();
+            let told = too_little_for_engines(&manifest);
+            assert_eq!(told.len(), notes, "{text}: {told:?}");
         }
     }
 }

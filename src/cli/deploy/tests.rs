@@ -42,7 +42,8 @@ fn args(dir: &Path) -> DeployArgs {
 #[tokio::test]
 async fn a_route_is_one_put_that_creates_its_app() {
     let server = FakeServer::start(&[(200, r#"{"route":{}}"#)]).await;
-    let text = "name: hello\npath: /hello\nformat: http\n";
+    let text = "name: hello\npath: /hello\nformat: http\n\
+                memory: 128\ntimeout: 30\nidle_timeout: 30\n";
     let urls = put(&server, text, "hello:0.0.2").await.unwrap();
     assert_eq!(
         server.asked(),
@@ -51,6 +52,39 @@ async fn a_route_is_one_put_that_creates_its_app() {
         ]
     );
     assert_eq!(urls, [format!("{}/r/a/hello", server.base)]);
+}
+
+#[tokio::test]
+async fn what_the_file_of_a_route_does_not_name_stays_as_it_is_on_the_server() {
+    let server = FakeServer::start(&[(200, r#"{"route":{}}"#)]).await;
+    put(&server, "name: f\npath: /f\ntimeout: 5\n", "f:1")
+        .await
+        .unwrap();
+    assert_eq!(
+        server.asked(),
+        [
+            r#"PUT /v1/apps/a/routes/f {"route":{"path":"/f","image":"f:1","type":"sync","format":"default","timeout":5}}"#
+        ]
+    );
+}
+
+#[tokio::test]
+async fn an_app_that_cannot_be_is_refused_before_anything_is_built() {
+    let dir = tempfile::tempdir().unwrap();
+    fs::write(dir.path().join("func.yaml"), FUNCTION).unwrap();
+    let server = FakeServer::start(&[]).await;
+    for name in ["a b", "a/b", "a.b", &"x".repeat(256)] {
+        let args = DeployArgs {
+            app: Some(name.to_owned()),
+            ..args(dir.path())
+        };
+        let error = run(&args, &server.session()).await.unwrap_err();
+        let expected = format!(
+            "--app: {name} is not allowed, expected letters, digits, - or _, at most 255 characters"
+        );
+        assert_eq!(error.to_string(), expected);
+    }
+    assert!(server.asked().is_empty());
 }
 
 #[tokio::test]
@@ -104,7 +138,7 @@ async fn a_function_that_exists_is_updated_with_its_triggers() {
     assert_eq!(
         server.asked()[2..],
         [
-            r#"PUT /v2/fns/F1 {"id":"F1","app_id":"A1","name":"f","image":"f:0.0.3","format":"http-stream","memory":128,"timeout":30,"idle_timeout":30,"config":{}}"#,
+            r#"PUT /v2/fns/F1 {"id":"F1","app_id":"A1","name":"f","image":"f:0.0.3","format":"http-stream","config":{}}"#,
             "GET /v2/triggers?app_id=A1&fn_id=F1&name=t",
             r#"PUT /v2/triggers/T1 {"id":"T1","app_id":"A1","fn_id":"F1","name":"t","source":"/t","type":"http"}"#,
             "GET /v2/triggers?app_id=A1&fn_id=F1&name=u",

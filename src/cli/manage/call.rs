@@ -9,12 +9,18 @@ use serde_json::Value;
 use crate::cli::client::Api;
 use crate::cli::failure::Failure;
 use crate::cli::manage::find_function;
+use crate::cli::manage::lookup::in_app;
 use crate::cli::manage::pages::{PageFlags, collect};
 use crate::cli::manage::show::{self, OutputFlag};
 use crate::cli::output;
 use crate::cli::session::Session;
 use crate::cli::wire::Call;
 use crate::model::clean_path;
+
+fn time(text: &str) -> Result<Timestamp, String> {
+    text.parse()
+        .map_err(|_| "expected a time such as 2030-01-31T09:00:00Z".to_owned())
+}
 
 /// Where the server keeps the calls that are asked for.
 struct Source {
@@ -48,6 +54,50 @@ impl Source {
         })
     }
 
+    /// Tells of what is not there in words that do not need the protocol.
+    fn explain(
+        &self,
+        error: anyhow::Error,
+        app: &str,
+        of: Option<&str>,
+        id: &str,
+    ) -> anyhow::Error {
+        let list = match of {
+            Some(of) => format!("fn list calls {app} {of}"),
+            None => format!("fn list calls {app}"),
+        };
+        let missing = Failure::new(format!("call {id} is not there, or no longer")).hint(format!(
+            "see {list}; a call is kept when it has ended, and old ones are deleted"
+        ));
+        in_app(error, app, missing)
+    }
+
+    /// The id that people mean: `last` is the newest call, which is the first of the list.
+    async fn id(&self, api: &Api, app: &str, of: Option<&str>, id: &str) -> anyhow::Result<String> {
+        if id != "last" {
+            return Ok(id.to_owned());
+        }
+        let mut query = vec![("per_page", "1")];
+        query.extend(self.path.as_deref().map(|path| ("path", path)));
+        let pages = PageFlags {
+            number: 1,
+            ..PageFlags::everything()
+        };
+        let calls = collect(api, &self.parts(&[]), &query, self.member, &pages)
+            .await
+            .map_err(|error| self.explain(error, app, of, id))?;
+        let id = calls.first().and_then(|call| call.get("id"));
+        match id.and_then(Value::as_str) {
+            Some(id) => Ok(id.to_owned()),
+            None => {
+                let of = of.unwrap_or(app);
+                Err(Failure::new(format!("{of} has not been called yet"))
+                    .hint("call it with fn invoke; a call is kept when it has ended")
+                    .into())
+            }
+        }
+    }
+
     fn parts<'a>(&'a self, more: &[&'a str]) -> Vec<&'a str> {
         let own = self.parts.iter().map(String::as_str);
         own.chain(more.iter().copied()).collect()
@@ -68,10 +118,10 @@ pub(in crate::cli) struct List {
     #[arg(long, conflicts_with = "of", value_parser = super::route::path)]
     path: Option<String>,
     /// Only calls that came after this time, for example 2030-01-31T09:00:00Z.
-    #[arg(long, value_name = "TIME")]
+    #[arg(long, value_name = "TIME", value_parser = time)]
     from_time: Option<Timestamp>,
     /// Only calls that came before this time.
-    #[arg(long, value_name = "TIME")]
+    #[arg(long, value_name = "TIME", value_parser = time)]
     to_time: Option<Timestamp>,
     #[command(flatten)]
     pages: PageFlags,
@@ -92,7 +142,13 @@ impl List {
         .into_iter()
         .filter_map(|(name, value)| Some((name, value.as_deref()?)))
         .collect();
-        let calls = collect(api, &source.parts(&[]), &query, source.member, &self.pages).await?;
+        let calls = collect(api, &source.parts(&[]), &query, source.member, &self.pages)
+            .await
+            .map_err(|error| {
+                let missing = Failure::new("the calls are not there, or no longer")
+                    .hint(format!("see fn list functions {}", self.app));
+                in_app(error, &self.app, missing)
+            })?;
         let row = |call: &Call| {
             let of = if call.path.is_empty() {
                 &call.fn_id
@@ -122,8 +178,8 @@ pub(in crate::cli) struct Get {
     /// The function that was called, or the path of the route, which starts with /.
     #[arg(value_name = "FUNCTION|PATH")]
     of: Option<String>,
-    /// Id of the call, which every response carries as Fn-Call-Id.
-    #[arg(value_parser = NonEmptyStringValueParser::new())]
+    /// Id of the call, which every response carries as Fn-Call-Id, or last for the newest one.
+    #[arg(value_name = "ID|last", value_parser = NonEmptyStringValueParser::new())]
     id: String,
     #[command(flatten)]
     output: OutputFlag,
@@ -131,8 +187,11 @@ pub(in crate::cli) struct Get {
 
 impl Get {
     pub(super) async fn run(&self, session: &Session) -> anyhow::Result<()> {
-        let source = Source::find(&session.api, &self.app, self.of.as_deref()).await?;
-        let answer: Value = session.api.get(&source.parts(&[&self.id]), &[]).await?;
+        let (api, app, of) = (&session.api, self.app.as_str(), self.of.as_deref());
+        let source = Source::find(api, app, of).await?;
+        let id = source.id(api, app, of, &self.id).await?;
+        let call = api.get(&source.parts(&[&id]), &[]).await;
+        let answer: Value = call.map_err(|error| source.explain(error.into(), app, of, &id))?;
         show::object(self.output, answer.get("call").unwrap_or(&answer))
     }
 }
@@ -177,32 +236,28 @@ impl Log {
     }
 
     async fn fetch(&self, api: &Api) -> anyhow::Result<Value> {
-        let source = Source::find(api, &self.app, self.of.as_deref()).await?;
-        let id = match self.id.as_str() {
-            "last" => self.last(api, &source).await?,
-            id => id.to_owned(),
-        };
-        Ok(api.get(&source.parts(&[&id, "log"]), &[]).await?)
+        let (app, of) = (self.app.as_str(), self.of.as_deref());
+        let source = Source::find(api, app, of).await?;
+        let id = source.id(api, app, of, &self.id).await?;
+        let log = api.get(&source.parts(&[&id, "log"]), &[]).await;
+        log.map_err(|error| source.explain(error.into(), app, of, &id))
     }
+}
 
-    /// The newest call is the first of the list.
-    async fn last(&self, api: &Api, source: &Source) -> anyhow::Result<String> {
-        let mut query = vec![("per_page", "1")];
-        query.extend(source.path.as_deref().map(|path| ("path", path)));
-        let pages = PageFlags {
-            number: 1,
-            ..PageFlags::everything()
-        };
-        let calls = collect(api, &source.parts(&[]), &query, source.member, &pages).await?;
-        let id = calls.first().and_then(|call| call.get("id"));
-        match id.and_then(Value::as_str) {
-            Some(id) => Ok(id.to_owned()),
-            None => {
-                let of = self.of.as_deref().unwrap_or(&self.app);
-                Err(Failure::new(format!("{of} has not been called yet"))
-                    .hint("call it with fn invoke; a call is kept when it has ended")
-                    .into())
-            }
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_time_says_its_form() {
+        assert!(time("2030-01-31T09:00:00Z").is_ok());
+        assert!(time("2030-01-31T09:00:00+02:00").is_ok());
+        for text in ["", "yesterday", "2030-01-31", "1700000000"] {
+            let said = time(text).unwrap_err();
+            assert_eq!(
+                said, "expected a time such as 2030-01-31T09:00:00Z",
+                "{text}"
+            );
         }
     }
 }

@@ -6,7 +6,10 @@ use crate::cli::manage::delete::DeleteFlags;
 use crate::cli::manage::show::{self, OutputFlag};
 use crate::cli::output;
 use crate::cli::session::Local;
-use crate::config::Context;
+use crate::config::{Context, DEFAULT_API_URL};
+
+/// The context that is there without a file.
+const DEFAULT: &str = "default";
 
 #[derive(Debug, Args)]
 #[command(
@@ -18,7 +21,7 @@ pub(in crate::cli) struct Create {
     #[arg(value_name = "CONTEXT", value_parser = NonEmptyStringValueParser::new())]
     name: String,
     /// The server.
-    #[arg(long, value_name = "URL", default_value = "http://localhost:8080")]
+    #[arg(long, value_name = "URL", default_value = DEFAULT_API_URL)]
     api_url: String,
     /// Registry and owner of images, for example registry.example.com/team.
     #[arg(long)]
@@ -48,7 +51,11 @@ pub(in crate::cli) struct List {
 
 impl List {
     pub(super) fn run(&self, local: &Local) -> anyhow::Result<()> {
-        let contexts = local.contexts.list()?;
+        let mut contexts: Vec<Context> = local.contexts.list()?;
+        let none = contexts.iter().all(|context| !context.current);
+        for context in &mut contexts {
+            complete(context, none);
+        }
         if self.output.is_json() {
             let items: Vec<Value> = contexts.iter().map(as_json).collect();
             return output::json(&items);
@@ -82,11 +89,14 @@ pub(in crate::cli) struct Inspect {
 impl Inspect {
     pub(super) fn run(&self, local: &Local) -> anyhow::Result<()> {
         let name = self.name.as_deref();
-        let context = match (name, local.contexts.current()?) {
+        let current = local.contexts.current()?;
+        let none = current.is_none();
+        let mut context = match (name, current) {
             (Some(name), _) => local.contexts.get(name)?,
             (None, Some(context)) => context,
-            (None, None) => local.contexts.get("default")?,
+            (None, None) => local.contexts.get(DEFAULT)?,
         };
+        complete(&mut context, none);
         show::object(self.output, &as_json(&context))
     }
 }
@@ -162,6 +172,19 @@ impl Delete {
         local.contexts.delete(&self.name)?;
         show::deleted(&what)
     }
+}
+
+/// What commands make of a context whose file, if there is one, leaves things out. Where none is in
+/// use, it is as if `default` were.
+fn complete(context: &mut Context, none_in_use: bool) {
+    if none_in_use && context.name == DEFAULT {
+        context.current = true;
+    }
+    let set = |value: &mut Option<String>, text: &str| {
+        value.get_or_insert_with(|| text.to_owned());
+    };
+    set(&mut context.provider, "default");
+    set(&mut context.api_url, DEFAULT_API_URL);
 }
 
 /// Named as in the file.

@@ -24,6 +24,11 @@ impl DeleteFlags {
             .hint("delete without being asked with --force"))
     }
 
+    /// Whether there will be a question. What is not there is not asked about.
+    pub(super) fn asks(&self) -> bool {
+        !self.force
+    }
+
     /// Asks unless told not to.
     pub(super) async fn confirm(&self, what: String) -> anyhow::Result<()> {
         if self.force {

@@ -1,4 +1,6 @@
-use crate::cli::client::Api;
+use reqwest::StatusCode;
+
+use crate::cli::client::{Api, ClientError};
 use crate::cli::failure::Failure;
 use crate::cli::wire::{App, Function, Page, Trigger};
 
@@ -6,9 +8,27 @@ use crate::cli::wire::{App, Function, Page, Trigger};
 pub(in crate::cli) async fn find_app(api: &Api, name: &str) -> anyhow::Result<App> {
     match api.find_app(name).await? {
         Some(app) => Ok(app),
-        None => Err(Failure::new(format!("app {name} does not exist"))
-            .hint("see fn list apps")
-            .into()),
+        None => Err(no_app(name).into()),
+    }
+}
+
+fn no_app(name: &str) -> Failure {
+    Failure::new(format!("app {name} does not exist")).hint("see fn list apps")
+}
+
+/// The error of a request for something in an app that the v1 API knows by name; what is not
+/// there is told as `missing` says.
+pub(super) fn in_app(error: anyhow::Error, app: &str, missing: Failure) -> anyhow::Error {
+    match error.downcast_ref() {
+        Some(ClientError::Refused {
+            status: StatusCode::NOT_FOUND,
+            message,
+            ..
+        }) => match message.as_str() {
+            "App not found" => no_app(app).into(),
+            _ => missing.into(),
+        },
+        _ => error,
     }
 }
 

@@ -7,6 +7,7 @@ use crate::cli::client::Api;
 use crate::cli::failure::Failure;
 use crate::cli::manage::delete::DeleteFlags;
 use crate::cli::manage::flags::{RouteFlags, image, some};
+use crate::cli::manage::lookup::in_app;
 use crate::cli::manage::pages::{PageFlags, collect};
 use crate::cli::manage::show::{self, OutputFlag};
 use crate::cli::session::Session;
@@ -149,6 +150,9 @@ impl Delete {
     pub(super) async fn run(&self, session: &Session) -> anyhow::Result<()> {
         self.flags.check(session.interactive)?;
         let what = format!("route {} of app {}", self.path, self.app);
+        if self.flags.asks() {
+            get(&session.api, &self.app, &self.path).await?;
+        }
         self.flags.confirm(what.clone()).await?;
         let parts = route_parts(&self.app, &self.path);
         session.api.delete(&parts).await?;
@@ -158,18 +162,23 @@ impl Delete {
 
 /// The route, in the wrapper that the v1 API puts around it.
 pub(super) async fn get(api: &Api, app: &str, path: &str) -> anyhow::Result<Value> {
+    let missing = || {
+        Failure::new(format!("route {path} does not exist in app {app}"))
+            .hint(format!("see fn list routes {app}"))
+    };
     if path != "/" {
-        return Ok(api.get(&route_parts(app, path), &[]).await?);
+        let got = api.get(&route_parts(app, path), &[]).await;
+        return got.map_err(|error| in_app(error.into(), app, missing()));
     }
     // The list is at the root route's own address, and has the route in it.
     let parts = ["v1", "apps", app, "routes"];
-    let routes = collect(api, &parts, &[], "routes", &PageFlags::everything()).await?;
+    let routes = collect(api, &parts, &[], "routes", &PageFlags::everything())
+        .await
+        .map_err(|error| in_app(error, app, missing()))?;
     let root = |route: &&Value| route.get("path").and_then(Value::as_str) == Some("/");
     match routes.iter().find(root) {
         Some(route) => Ok(json!({ "route": route })),
-        None => Err(Failure::new(format!("route / does not exist in app {app}"))
-            .hint(format!("see fn list routes {app}"))
-            .into()),
+        None => Err(missing().into()),
     }
 }
 

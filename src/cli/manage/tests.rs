@@ -373,6 +373,53 @@ async fn a_log_is_found_by_its_call_or_as_the_last_one() {
 }
 
 #[tokio::test]
+async fn a_call_is_found_as_the_last_one_too() {
+    assert_asks(
+        &["fn get call a f last", "fn calls get a f last"],
+        &[APP, FUNCTION, (200, r#"{"items":[{"id":"C1"}]}"#), OBJECT],
+        &[
+            FIND_APP,
+            FIND_FUNCTION,
+            "GET /v2/fns/F1/calls?per_page=1",
+            "GET /v2/fns/F1/calls/C1",
+        ],
+    )
+    .await;
+}
+
+#[tokio::test]
+async fn what_is_not_there_is_told_without_the_protocol() {
+    let no_app = (404, r#"{"error":{"message":"App not found"}}"#);
+    let no_call = (404, r#"{"error":{"message":"Call not found"}}"#);
+    let no_log = (404, r#"{"message":"Call log not found"}"#);
+    let no_route = (404, r#"{"error":{"message":"Route not found"}}"#);
+    for (line, answers, message) in [
+        ("fn get call a C1", &[no_app][..], "app a does not exist"),
+        ("fn get logs a last", &[no_app], "app a does not exist"),
+        ("fn list calls a", &[no_app], "app a does not exist"),
+        ("fn inspect route a /p", &[no_app], "app a does not exist"),
+        (
+            "fn inspect route a /p",
+            &[no_route],
+            "route /p does not exist in app a",
+        ),
+        (
+            "fn get call a C1",
+            &[no_call],
+            "call C1 is not there, or no longer",
+        ),
+        (
+            "fn get logs a f C1",
+            &[APP, FUNCTION, no_log],
+            "call C1 is not there, or no longer",
+        ),
+    ] {
+        let (_, result) = run(line, answers).await;
+        assert_eq!(result.unwrap_err().to_string(), message, "{line}");
+    }
+}
+
+#[tokio::test]
 async fn nothing_is_deleted_where_nobody_can_be_asked() {
     let message = "nobody is here to confirm the deletion";
     for line in [

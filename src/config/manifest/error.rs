@@ -41,6 +41,11 @@ pub enum ManifestError {
         nearest: String,
         allowed: String,
     },
+    #[error(
+        "{file}: {key} is for functions, expected schema_version: 20180708 in the file as well; \
+         without it the folder deploys a route"
+    )]
+    Unversioned { file: String, key: &'static str },
     #[error("the version cannot be changed in place, expected a line such as version: 0.0.1")]
     Bump,
 }

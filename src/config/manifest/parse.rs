@@ -7,9 +7,8 @@ use crate::config::manifest::name::{NAME_RULE, check_name, is_path, is_trigger_n
 use crate::config::manifest::tree::{MAX_MANIFEST_BYTES, read_mapping};
 use crate::config::manifest::version::Version;
 use crate::model::{
-    Annotations, Config, DEFAULT_IDLE_TIMEOUT_SECS, DEFAULT_MEMORY_MB, DEFAULT_TIMEOUT_SECS,
-    Format, InvocationType, MAX_IDLE_TIMEOUT_SECS, MAX_MEMORY_MB, MAX_TIMEOUT_SECS, MilliCpus,
-    STREAMING_ANNOTATION,
+    Annotations, Config, Format, InvocationType, MAX_IDLE_TIMEOUT_SECS, MAX_MEMORY_MB,
+    MAX_TIMEOUT_SECS, MilliCpus, STREAMING_ANNOTATION,
 };
 
 /// The only versioned schema that Fn ever had.
@@ -67,9 +66,10 @@ pub struct Manifest {
     pub format: Format,
     /// Whether the file names the format; what it does not name need not be sent.
     pub format_given: bool,
-    pub timeout_secs: u32,
-    pub idle_timeout_secs: u32,
-    pub memory_mb: u64,
+    /// As far as the file says, like the next two: a deploy leaves the rest as it is.
+    pub timeout_secs: Option<u32>,
+    pub idle_timeout_secs: Option<u32>,
+    pub memory_mb: Option<u64>,
     pub config: Config,
     pub annotations: Annotations,
     pub expects: Vec<ExpectedConfig>,
@@ -116,6 +116,14 @@ impl Manifest {
         let mapping = read_mapping(text, file)?;
         let versioned = mapping.contains_key("schema_version");
         let own_keys = if versioned { FUNCTION_KEYS } else { ROUTE_KEYS };
+        if let Some(key) = FUNCTION_KEYS.iter().find(|key| mapping.contains_key(**key))
+            && !versioned
+        {
+            return Err(ManifestError::Unversioned {
+                file: file.to_owned(),
+                key,
+            });
+        }
         let allowed = [&COMMON_KEYS[..], &own_keys[..]].concat();
         let mut fields = Fields::new(file, String::new(), mapping, &allowed)?;
         if versioned {
@@ -199,16 +207,9 @@ fn manifest(
         build_image: fields.text("build_image", "the name of an image")?,
         run_image: fields.text("run_image", "the name of an image")?,
         content_type: fields.text("content_type", "a content type such as text/plain")?,
-        timeout_secs: seconds(fields, "timeout", DEFAULT_TIMEOUT_SECS, longest)?,
-        idle_timeout_secs: seconds(
-            fields,
-            "idle_timeout",
-            DEFAULT_IDLE_TIMEOUT_SECS,
-            MAX_IDLE_TIMEOUT_SECS,
-        )?,
-        memory_mb: fields
-            .number("memory", 1..=MAX_MEMORY_MB, "megabytes")?
-            .unwrap_or(DEFAULT_MEMORY_MB),
+        timeout_secs: seconds(fields, "timeout", longest)?,
+        idle_timeout_secs: seconds(fields, "idle_timeout", MAX_IDLE_TIMEOUT_SECS)?,
+        memory_mb: fields.number("memory", 1..=MAX_MEMORY_MB, "megabytes")?,
         config: config(fields, "config")?,
         annotations: with_streaming(fields, format)?,
         expects: expects(fields)?,
@@ -293,16 +294,9 @@ fn with_streaming(fields: &mut Fields<'_>, format: Format) -> Result<Annotations
     Ok(annotations)
 }
 
-fn seconds(
-    fields: &mut Fields<'_>,
-    key: &str,
-    default: u32,
-    longest: u32,
-) -> Result<u32, ManifestError> {
+fn seconds(fields: &mut Fields<'_>, key: &str, longest: u32) -> Result<Option<u32>, ManifestError> {
     let given = fields.number(key, 1..=u64::from(longest), "seconds")?;
-    Ok(given
-        .and_then(|seconds| u32::try_from(seconds).ok())
-        .unwrap_or(default))
+    Ok(given.and_then(|seconds| u32::try_from(seconds).ok()))
 }
 
 /// A command as Fn writes it: words with spaces between them, or a list.

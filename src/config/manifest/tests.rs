@@ -90,7 +90,7 @@ fn a_file_of_the_routes_era_means_what_it_meant() {
     assert!(!manifest.format_given);
     assert_eq!(manifest.kind, InvocationType::Sync);
     assert_eq!(manifest.entrypoint, ["./func", "-x"]);
-    assert_eq!((manifest.timeout_secs, manifest.memory_mb), (30, 128));
+    assert_eq!((manifest.timeout_secs, manifest.memory_mb), (None, None));
     assert_eq!(manifest.config["DEBUG"], "1");
     assert_eq!(manifest.config["NO"], "");
     let Deployment::Route { path, .. } = manifest.deployment else {
@@ -113,7 +113,7 @@ fn a_file_of_the_functions_era_means_what_it_meant() {
 fn json_is_read_by_its_own_rules() {
     let text = "{\n\t\"name\": \"hello\",\n\t\"version\": \"0.0.1\", \"timeout\": 5\n}\n";
     let manifest = Manifest::parse_file(text, "x", "func.json").unwrap();
-    assert_eq!(manifest.timeout_secs, 5);
+    assert_eq!(manifest.timeout_secs, Some(5));
     let twice = Manifest::parse_file("{\"a\": 1, \"a\": 2}", "x", "func.json").unwrap_err();
     assert!(twice.to_string().starts_with("func.json: a is given twice"));
 }
@@ -121,6 +121,10 @@ fn json_is_read_by_its_own_rules() {
 #[test]
 fn an_error_names_the_key_the_value_and_what_is_allowed() {
     for (text, expected) in [
+        (
+            "triggers: [{name: t, source: /t}]",
+            "func.yaml: triggers is for functions, expected schema_version: 20180708 in the file as well; without it the folder deploys a route",
+        ),
         (
             "idle_timeout: 0",
             "func.yaml: idle_timeout: 0 is not allowed, expected a whole number of seconds from 1 to 3600",
@@ -210,7 +214,7 @@ fn an_unknown_key_gets_the_nearest_known_one() {
     assert!(message.starts_with(start), "{message}");
     assert!(message.contains("memory"), "{message}");
     assert!(error("zzzzzzzz: 5").starts_with("func.yaml: zzzzzzzz is not a known key, expected"));
-    assert!(error("triggers: []").contains("triggers is not a known key"));
+    assert!(error("triggers: []").contains("expected schema_version: 20180708 in the file"));
     let path = error("schema_version: 20180708\npath: /a");
     assert!(path.contains("path is not a known key"), "{path}");
 }

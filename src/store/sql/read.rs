@@ -1,6 +1,7 @@
 use std::collections::HashMap;
 
 use async_trait::async_trait;
+use futures_util::TryStreamExt as _;
 use sqlx::query::QueryAs;
 use sqlx::{Database, FromRow, Postgres, Sqlite, query_as};
 
@@ -42,10 +43,14 @@ macro_rules! impl_reads {
                 R: for<'r> FromRow<'r, <$Db as Database>::Row> + Send + Unpin,
                 T: TryFrom<R, Error = StoreError>,
             {
-                let rows = bounded(select.fetch_all(connection))
-                    .await
-                    .map_err(unavailable)?;
-                rows.into_iter().map(TryInto::try_into).collect()
+                let mut rows = select.fetch(connection);
+                let mut found = Vec::new();
+                // Each row has the bound of a statement: how long all of them take depends on how
+                // many there are.
+                while let Some(row) = bounded(rows.try_next()).await.map_err(unavailable)? {
+                    found.push(row.try_into()?);
+                }
+                Ok(found)
             }
 
             pub(in crate::store) async fn find<R, T>(

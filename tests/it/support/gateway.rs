@@ -55,6 +55,13 @@ impl Gateway {
 
     /// On a data folder that outlives it.
     pub(crate) async fn start_in(backend: Backend, data: &Path, settings: &[(&str, &str)]) -> Self {
+        let mut gateway = Self::begin_in(backend, data, settings);
+        gateway.listening().await;
+        gateway
+    }
+
+    /// Without waiting until it listens, which [`Gateway::listening`] does.
+    pub(crate) fn begin_in(backend: Backend, data: &Path, settings: &[(&str, &str)]) -> Self {
         static TLS: Once = Once::new();
         TLS.call_once(|| {
             let _ = rustls::crypto::ring::default_provider().install_default();
@@ -80,7 +87,7 @@ impl Gateway {
                 }
             }
         });
-        let mut gateway = Self {
+        Self {
             backend,
             pid: child.id().unwrap().try_into().unwrap(),
             child,
@@ -92,17 +99,19 @@ impl Gateway {
                 .timeout(PATIENCE)
                 .build()
                 .unwrap(),
-        };
-        gateway.address = gateway.listening().await;
-        gateway
+        }
     }
 
-    async fn listening(&mut self) -> String {
+    pub(crate) async fn listening(&mut self) {
         let began = tokio::time::Instant::now();
         loop {
             for line in self.log.lock().iter() {
                 if let Some((_, rest)) = line.split_once("listens on http://") {
-                    return rest.split_whitespace().next().unwrap().to_owned();
+                    rest.split_whitespace()
+                        .next()
+                        .unwrap()
+                        .clone_into(&mut self.address);
+                    return;
                 }
             }
             let exited = self.child.try_wait().unwrap();
