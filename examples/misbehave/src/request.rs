@@ -1,8 +1,9 @@
 use std::io::{self, BufRead, Read};
 
-/// One request: its head as text, what its query asks for, its body.
+/// One request: its head in its bytes and as text, what its query asks for, its body.
 pub struct Request {
-    pub head: String,
+    pub raw: Vec<u8>,
+    head: String,
     pub method: String,
     flags: Vec<String>,
     values: Vec<(String, String)>,
@@ -27,11 +28,13 @@ pub fn read_head(input: &mut impl BufRead) -> io::Result<Option<Request>> {
             _ => {}
         }
     }
-    let head = String::from_utf8_lossy(&head).into_owned();
+    let raw = head;
+    let head = String::from_utf8_lossy(&raw).into_owned();
     let mut line = head.split([' ', '\r']);
     let method = line.next().unwrap_or_default().to_owned();
     let (flags, values) = parse_query(line.next().unwrap_or_default());
     Ok(Some(Request {
+        raw,
         head,
         method,
         flags,
