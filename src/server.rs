@@ -15,7 +15,7 @@ use tokio_util::task::TaskTracker;
 use crate::api::{self, ApiConfig, ApiState, Health};
 use crate::config::{CorsOrigins, LauncherKind, ServerConfig, StdioPath};
 use crate::format::ExchangeLimits;
-use crate::gateway::{self, Control, Cors, Gateway, GatewayConfig, Stop, serve};
+use crate::gateway::{self, Control, Cors, Gateway, GatewayConfig, Stop, Timeouts, serve};
 use crate::invoke::{InvokeConfig, Invoker, Memory};
 use crate::launcher::docker::{self, DockerConfig};
 use crate::launcher::{DockerLauncher, LaunchError, Launcher, ProcessLauncher};
@@ -260,6 +260,12 @@ fn gateway_config(config: &ServerConfig) -> GatewayConfig {
         max_connections: config.max_connections as usize,
         max_head_bytes: usize::try_from(config.max_request_header_bytes).unwrap_or(usize::MAX),
         max_body_bytes: config.max_request_bytes,
+        timeouts: Timeouts {
+            head: config.request_head_timeout,
+            body: config.request_body_timeout,
+            write: config.response_write_timeout,
+            idle: config.http_idle_timeout,
+        },
     }
 }
 

@@ -11,7 +11,8 @@ use tower::ServiceExt;
 use tower::util::BoxCloneSyncService;
 
 use super::cors::Cors;
-use super::respond::Failure;
+use super::guard::Timeouts;
+use super::respond::{Failure, is_v1};
 use super::target::Target;
 use super::{body, headers, sniff};
 use crate::format::{CallRequest, CallResponse};
@@ -51,6 +52,8 @@ pub struct GatewayConfig {
     pub max_head_bytes: usize,
     /// Largest request body, in bytes.
     pub max_body_bytes: u64,
+    /// How long callers may take.
+    pub timeouts: Timeouts,
 }
 
 /// What answers requests.
@@ -102,6 +105,15 @@ impl Gateway {
         request: Request<Incoming>,
     ) -> Result<Response<Body>, Infallible> {
         let target = Target::of(request.uri().path());
+        // Neither is a verb of a resource: one is for proxies, the other for their makers.
+        if matches!(*request.method(), Method::CONNECT | Method::TRACE) {
+            let refusal = Failure::WrongVerb {
+                verb: request.method().to_string(),
+                path: request.uri().to_string(),
+            };
+            let v1 = target.is_v1() || is_v1(request.uri().path().as_bytes());
+            return Ok(refusal.response(v1).map(Either::Left));
+        }
         if target == Target::Control {
             return Ok(self
                 .control
@@ -134,7 +146,6 @@ impl Gateway {
         request: Request<Incoming>,
         id: CallId,
     ) -> Result<Response<Full<Bytes>>, Failure> {
-        headers::check_size(&request, self.config.max_head_bytes)?;
         let callable = self.find(target, &request)?;
         let (head, incoming) = request.into_parts();
         let body = body::collect(incoming, self.config.max_body_bytes).await?;

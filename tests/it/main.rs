@@ -9,10 +9,12 @@ mod bodies;
 mod calls;
 mod cors;
 mod deploy;
+mod edge;
 mod faults;
 mod gateway;
 mod hot;
 mod life;
+mod patience;
 mod support;
 
 #[cfg(feature = "docker-tests")]
