@@ -24,6 +24,7 @@ const MIN_HEAD_BYTES: usize = 8 << 10;
 
 /// After a failed accept, most often for want of descriptors, calls that end free some.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
+const LONGEST_ACCEPT_PAUSE: Duration = Duration::from_secs(1);
 
 /// How a server is told to end.
 #[derive(Clone, Debug, Default)]
@@ -38,6 +39,7 @@ pub struct Stop {
 pub async fn serve(listener: TcpListener, gateway: Arc<Gateway>, stop: Stop) {
     let connections = TaskTracker::new();
     let room = Arc::new(Semaphore::new(gateway.config.max_connections));
+    let mut pause = ACCEPT_PAUSE;
     loop {
         // Taken before the accept: who finds no room waits in the kernel's queue.
         let accepted = async {
@@ -51,6 +53,7 @@ pub async fn serve(listener: TcpListener, gateway: Arc<Gateway>, stop: Stop) {
         };
         match accepted {
             Ok((stream, _)) => {
+                pause = ACCEPT_PAUSE;
                 let (gateway, stop) = (gateway.clone(), stop.clone());
                 connections.spawn(async move {
                     connection(stream, gateway, stop).await;
@@ -58,8 +61,16 @@ pub async fn serve(listener: TcpListener, gateway: Arc<Gateway>, stop: Stop) {
                 });
             }
             Err(error) => {
-                tracing::warn!(%error, "cannot accept a connection");
-                tokio::time::sleep(ACCEPT_PAUSE).await;
+                // Said once, not at every try.
+                if pause == ACCEPT_PAUSE {
+                    tracing::warn!(%error, "cannot accept a connection");
+                }
+                tokio::select! {
+                    () = tokio::time::sleep(pause) => {}
+                    () = stop.drain.cancelled() => break,
+                    () = stop.kill.cancelled() => break,
+                }
+                pause = (pause * 2).min(LONGEST_ACCEPT_PAUSE);
             }
         }
     }

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use futures_util::future::select_all;
+use rustix::process::{Pid, Resource, Rlimit, getrlimit, prlimit};
 use serde_json::json;
 use tokio::time::timeout;
 
@@ -288,4 +289,23 @@ async fn connections_are_bounded() {
     assert_eq!(nothing.unwrap_err().kind(), std::io::ErrorKind::WouldBlock);
     drop(first);
     assert_eq!(third.answer().await.status, 200);
+}
+
+// A17: without descriptors the server waits for some, and says so once.
+#[tokio::test(flavor = "multi_thread")]
+async fn running_out_of_descriptors_passes() {
+    let gateway = Gateway::start(Backend::Process).await;
+    let pid = Pid::from_raw(gateway.pid());
+    let none = Rlimit {
+        current: Some(3),
+        // Which the server was started with, as this test was.
+        maximum: getrlimit(Resource::Nofile).maximum,
+    };
+    let before = prlimit(pid, Resource::Nofile, none).unwrap();
+    let mut waiting = Raw::sent(&gateway, GOOD).await;
+    const SAID: &str = "cannot accept a connection";
+    eventually("a failed accept", async || gateway.log().contains(SAID)).await;
+    prlimit(pid, Resource::Nofile, before).unwrap();
+    assert_eq!(waiting.answer().await.status, 200);
+    assert_eq!(gateway.log().matches(SAID).count(), 1);
 }
