@@ -87,6 +87,10 @@ pub(super) struct Guard<S> {
     since: Instant,
     body_bytes: u64,
     progress: bool,
+    /// How long the body was waited for, and since when it is now. A function that takes its time
+    /// with what has come is no fault of the caller's.
+    waited: Duration,
+    asked: Option<Instant>,
     /// The body will be given up for its rate, and not for the silence since its last byte.
     slow: bool,
     read_alarm: Alarm,
@@ -119,6 +123,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Guard<S> {
             since: Instant::now(),
             body_bytes: 0,
             progress: false,
+            waited: Duration::ZERO,
+            asked: None,
             slow: false,
             read_alarm: Alarm::default(),
             write_alarm: Alarm::default(),
@@ -143,6 +149,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Guard<S> {
 
     /// Looks at what was read into `buf` from `start` on, and leaves there what may pass.
     fn inspect(&mut self, buf: &mut ReadBuf<'_>, start: usize) {
+        if let Some(asked) = self.asked.take() {
+            self.waited += asked.elapsed();
+        }
         let fresh = &buf.filled()[start..];
         if self.held.is_empty() {
             let sound = self.pass(fresh);
@@ -285,18 +294,18 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Guard<S> {
             Phase::Idle | Phase::Call => now + times.idle,
             Phase::Head => self.since + times.head,
             Phase::Body => {
-                let (silent, slow) = (now + times.body, self.slowest_end());
-                self.slow = slow < silent;
-                silent.min(slow)
+                if begins {
+                    self.waited = Duration::ZERO;
+                }
+                self.asked = Some(now);
+                let earned = self.body_bytes.saturating_mul(1000) / SLOWEST_BODY;
+                let whole = times.body + Duration::from_millis(earned);
+                let left = whole.saturating_sub(self.waited);
+                self.slow = left < times.body;
+                now + left.min(times.body)
             }
         };
         self.read_alarm.set(Some(at));
-    }
-
-    /// When the body would have come this far at its slowest.
-    fn slowest_end(&self) -> Instant {
-        let earned = Duration::from_millis(self.body_bytes.saturating_mul(1000) / SLOWEST_BODY);
-        self.since + self.timeouts.body + earned
     }
 
     fn stalled(&self) -> io::Error {

@@ -117,6 +117,23 @@ async fn a_body_has_to_come_at_some_rate() {
     assert!(feed(600, 3600).await.1.is_none());
 }
 
+// A8: the caller pays for its own slowness, not for that of whoever reads.
+#[tokio::test(start_paused = true)]
+async fn a_slow_reader_is_no_slow_caller() {
+    let (mut caller, mut guard) = guarded();
+    caller.write_all(POST.as_bytes()).await.unwrap();
+    let mut head = vec![0; POST.len()];
+    guard.read_exact(&mut head).await.unwrap();
+    for _ in 0..10 {
+        let (byte, ()) = tokio::join!(guard.read_u8(), async {
+            tokio::task::yield_now().await;
+            caller.write_all(b"x").await.unwrap();
+        });
+        assert_eq!(byte.unwrap(), b'x');
+        tokio::time::sleep(Duration::from_secs(60)).await;
+    }
+}
+
 #[tokio::test(start_paused = true)]
 async fn an_idle_connection_ends_and_a_call_does_not() {
     let (mut caller, mut guard) = guarded();
