@@ -15,7 +15,7 @@ use tokio_util::task::TaskTracker;
 use crate::api::{self, ApiConfig, ApiState, Health, Sites};
 use crate::config::{CorsOrigins, LauncherKind, ServerConfig, StdioPath};
 use crate::format::ExchangeLimits;
-use crate::gateway::{self, Control, Cors, Gateway, GatewayConfig, Stop, serve};
+use crate::gateway::{self, Control, Cors, Gateway, GatewayConfig, Stop, Timeouts, serve};
 use crate::invoke::{InvokeConfig, Invoker, Memory};
 use crate::launcher::docker::{self, DockerConfig};
 use crate::launcher::{DockerLauncher, LaunchError, Launcher, ProcessLauncher};
@@ -76,7 +76,7 @@ pub enum ServerError {
 /// Runs the server until SIGTERM or SIGINT, then ends in order; a second signal ends it at once.
 pub async fn run(config: ServerConfig) -> Result<(), ServerError> {
     start_logs(&config.log_level, config.log_format)?;
-    raise_descriptor_limit();
+    let descriptors = raise_descriptor_limit();
     let data = DataDir::open(&config.data_dir)?;
     let store = open_store(&config).await?;
     let tasks = TaskTracker::new();
@@ -100,7 +100,7 @@ pub async fn run(config: ServerConfig) -> Result<(), ServerError> {
     ));
     registry.catalog().tell(invoker.clone());
     let gateway = Gateway::new(
-        gateway_config(&config),
+        gateway_config(&config, descriptors),
         registry.catalog().clone(),
         invoker.clone(),
         control(&config, registry.clone(), &*launcher),
@@ -136,8 +136,8 @@ pub async fn run(config: ServerConfig) -> Result<(), ServerError> {
 }
 
 /// Every container takes three descriptors and every caller one; the usual soft limit of 1024 is
-/// for programs that still use `select`.
-fn raise_descriptor_limit() {
+/// for programs that still use `select`. Returns how many there may be.
+fn raise_descriptor_limit() -> u64 {
     use rustix::process::{Resource, getrlimit, setrlimit};
 
     let mut limit = getrlimit(Resource::Nofile);
@@ -145,6 +145,22 @@ fn raise_descriptor_limit() {
     if let Err(error) = setrlimit(Resource::Nofile, limit) {
         tracing::warn!(%error, "cannot raise the limit of open files");
     }
+    // None is no limit.
+    getrlimit(Resource::Nofile).current.unwrap_or(u64::MAX)
+}
+
+/// How many of the connections that were asked for there are descriptors for. Callers may not take
+/// those that containers and the database need.
+fn connections_within(descriptors: u64, wanted: u32) -> usize {
+    let room = descriptors / 4 * 3;
+    let within = u64::from(wanted).min(room).max(1);
+    if within < u64::from(wanted) {
+        tracing::warn!(
+            descriptors,
+            "at most {within} connections, not FN_MAX_CONNECTIONS={wanted}: the limit of open files is low"
+        );
+    }
+    usize::try_from(within).unwrap_or(usize::MAX)
 }
 
 /// Before anything is started, so that nothing of ours is taken for a leftover.
@@ -269,11 +285,17 @@ fn invoke_config(config: &ServerConfig) -> InvokeConfig {
     }
 }
 
-fn gateway_config(config: &ServerConfig) -> GatewayConfig {
+fn gateway_config(config: &ServerConfig, descriptors: u64) -> GatewayConfig {
     GatewayConfig {
-        max_connections: config.max_connections as usize,
+        max_connections: connections_within(descriptors, config.max_connections),
         max_head_bytes: usize::try_from(config.max_request_header_bytes).unwrap_or(usize::MAX),
         max_body_bytes: config.max_request_bytes,
+        timeouts: Timeouts {
+            head: config.request_head_timeout,
+            body: config.request_body_timeout,
+            write: config.response_write_timeout,
+            idle: config.http_idle_timeout,
+        },
     }
 }
 
@@ -326,4 +348,18 @@ fn stop_on_signals(
         tracing::warn!("stopping at once: calls in flight are cut off");
         stop.kill.cancel();
     }))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    // A17
+    #[test]
+    fn callers_leave_some_descriptors_to_containers() {
+        assert_eq!(connections_within(1 << 20, 10_000), 10_000);
+        assert_eq!(connections_within(1024, 10_000), 768);
+        assert_eq!(connections_within(u64::MAX, 10_000), 10_000);
+        assert_eq!(connections_within(0, 10_000), 1);
+    }
 }

@@ -27,6 +27,7 @@ use crate::stdio;
 /// the one that the server accepted from its caller; the server bounds that.
 const LIMITS: Limits = Limits {
     head_bytes: 16 * Limits::HEAD_BYTES,
+    target_bytes: Limits::TARGET_BYTES,
     headers: 2 * Limits::HEADERS,
     body_bytes: u64::MAX,
     interim: Limits::INTERIM,

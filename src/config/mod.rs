@@ -12,6 +12,7 @@
 mod app_file;
 mod client;
 mod context;
+mod duration;
 mod env;
 mod manifest;
 mod server;

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use http::{HeaderName, HeaderValue};
 
+use crate::config::duration;
 use crate::config::env::{Env, SettingError, refused};
 
 const MIB: u64 = 1024 * 1024;
@@ -165,6 +166,14 @@ pub struct ServerConfig {
     pub max_log_bytes: u64,
     /// Open client connections at once (`FN_MAX_CONNECTIONS`).
     pub max_connections: u32,
+    /// For a request's head (`FN_REQUEST_HEADER_READ_TIMEOUT`).
+    pub request_head_timeout: Duration,
+    /// For the next byte of a request's body (`FN_REQUEST_BODY_READ_TIMEOUT`).
+    pub request_body_timeout: Duration,
+    /// For a caller to take the next byte of a response (`FN_RESPONSE_WRITE_TIMEOUT`).
+    pub response_write_timeout: Duration,
+    /// Between the requests of a connection (`FN_HTTP_IDLE_TIMEOUT`).
+    pub http_idle_timeout: Duration,
     /// Containers of one function at once (`FN_MAX_CONTAINERS`).
     pub max_containers_per_function: u32,
     /// Calls of one function that wait for a container (`FN_MAX_WAITERS`).
@@ -250,6 +259,10 @@ impl ServerConfig {
                 1..=1_000_000,
                 "connections",
             )?,
+            request_head_timeout: patience(env, "FN_REQUEST_HEADER_READ_TIMEOUT", 30)?,
+            request_body_timeout: patience(env, "FN_REQUEST_BODY_READ_TIMEOUT", 30)?,
+            response_write_timeout: patience(env, "FN_RESPONSE_WRITE_TIMEOUT", 30)?,
+            http_idle_timeout: patience(env, "FN_HTTP_IDLE_TIMEOUT", 120)?,
             max_containers_per_function: env.number(
                 "FN_MAX_CONTAINERS",
                 64,
@@ -310,6 +323,24 @@ fn millis(env: &Env<'_>, name: &str, default: u64) -> Result<Duration, SettingEr
     let day = 24 * 3600 * 1000;
     env.number(name, default, 1..=day, "milliseconds")
         .map(Duration::from_millis)
+}
+
+/// A duration in Go's spelling; 0, Fn's "no limit", means our default, in seconds.
+fn patience(env: &Env<'_>, name: &str, default: u64) -> Result<Duration, SettingError> {
+    const DAY: Duration = Duration::from_secs(24 * 3600);
+    let default = Duration::from_secs(default);
+    let Some(text) = env.text(name)? else {
+        return Ok(default);
+    };
+    match duration::parse(&text) {
+        Some(Duration::ZERO) => Ok(default),
+        Some(given) if given <= DAY && given >= Duration::from_millis(1) => Ok(given),
+        _ => Err(refused(
+            name,
+            &text,
+            "a duration from 1ms to 24h such as 30s or 1m30s",
+        )),
+    }
 }
 
 fn public_url(env: &Env<'_>) -> Result<Option<String>, SettingError> {
@@ -375,6 +406,10 @@ mod tests {
         assert_eq!(config.calls_max_age, Duration::from_secs(604_800));
         assert_eq!(config.calls_max_count, 100_000);
         assert_eq!(config.start_timeout, Duration::from_secs(30));
+        assert_eq!(config.request_head_timeout, Duration::from_secs(30));
+        assert_eq!(config.request_body_timeout, Duration::from_secs(30));
+        assert_eq!(config.response_write_timeout, Duration::from_secs(30));
+        assert_eq!(config.http_idle_timeout, Duration::from_secs(120));
         assert_eq!(config.log_format, LogFormat::Text);
         assert_eq!(config.cors_origins, None);
         assert_eq!(config.log_level, "info");
@@ -385,6 +420,19 @@ mod tests {
     fn zero_bytes_means_the_default_bound() {
         let config = read(&[("FN_MAX_REQUEST_SIZE", "0")]).unwrap();
         assert_eq!(config.max_request_bytes, 64 * MIB);
+    }
+
+    #[test]
+    fn a_time_is_written_as_in_go_and_none_is_endless() {
+        let idle = |text| read(&[("FN_HTTP_IDLE_TIMEOUT", text)]).map(|c| c.http_idle_timeout);
+        assert_eq!(idle("1m30s").unwrap(), Duration::from_secs(90));
+        assert_eq!(idle("0").unwrap(), Duration::from_secs(120));
+        for text in ["90", "-1s", "25h", "1us"] {
+            let expected = format!(
+                "FN_HTTP_IDLE_TIMEOUT: {text} is not allowed, expected a duration from 1ms to 24h such as 30s or 1m30s"
+            );
+            assert_eq!(idle(text).unwrap_err().to_string(), expected);
+        }
     }
 
     #[test]

@@ -1,7 +1,7 @@
 //! Request bodies, read to the end within bounds.
 
+use std::error::Error;
 use std::io;
-use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
 use futures_util::Stream;
@@ -10,9 +10,6 @@ use hyper::body::{Body, Incoming};
 
 use super::respond::Failure;
 use crate::format::RequestBody;
-
-/// A caller that sends nothing for this long has gone, or never meant to finish.
-const IDLE: Duration = Duration::from_secs(30);
 
 /// Memory taken on the caller's word before any byte has come.
 const TRUSTED: u64 = 64 << 10;
@@ -81,10 +78,20 @@ fn pieces(body: Incoming) -> impl Stream<Item = io::Result<Bytes>> + Send {
 }
 
 async fn next(body: &mut Incoming) -> Result<Option<hyper::body::Frame<Bytes>>, Failure> {
-    match tokio::time::timeout(IDLE, body.frame()).await {
-        Ok(None) => Ok(None),
-        Ok(Some(Ok(frame))) => Ok(Some(frame)),
-        Ok(Some(Err(error))) => Err(Failure::Unreadable(error.to_string())),
-        Err(_) => Err(Failure::BodyStalled(IDLE)),
+    body.frame()
+        .await
+        .transpose()
+        .map_err(|error| failure(&error))
+}
+
+/// The connection's guard says what it did not let pass, and hyper wraps it.
+fn failure(error: &hyper::Error) -> Failure {
+    let cause = error.source().and_then(|e| e.downcast_ref::<io::Error>());
+    match cause {
+        Some(cause) if cause.kind() == io::ErrorKind::TimedOut => {
+            Failure::BodyStalled(cause.to_string())
+        }
+        Some(cause) => Failure::Unreadable(cause.to_string()),
+        None => Failure::Unreadable(error.to_string()),
     }
 }

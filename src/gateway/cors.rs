@@ -13,6 +13,7 @@ use hyper::body::Incoming;
 use tower::{Layer, ServiceExt};
 use tower_http::cors::{AllowOrigin, CorsLayer};
 
+use super::answers::Answers;
 use super::handle::{Body, Gateway};
 
 /// What Fn allows; a page cannot send another verb.
@@ -56,12 +57,13 @@ impl Cors {
         &self,
         gateway: &Arc<Gateway>,
         request: Request<Incoming>,
+        answers: &Answers,
     ) -> Result<Response<Body>, Infallible> {
         if !is_for_us(request.method(), request.headers()) {
-            return gateway.answer(request).await;
+            return gateway.answer(request, answers).await;
         }
         let inner = tower::service_fn(|request| async {
-            let response = gateway.answer(request).await?;
+            let response = gateway.answer(request, answers).await?;
             Ok::<_, Infallible>(response.map(boxed))
         });
         let response = self.0.layer(inner).oneshot(request).await?;

@@ -10,8 +10,10 @@ use hyper::body::Incoming;
 use tower::ServiceExt;
 use tower::util::BoxCloneSyncService;
 
+use super::answers::Answers;
 use super::cors::Cors;
-use super::respond::Failure;
+use super::guard::Timeouts;
+use super::respond::{Failure, is_v1};
 use super::target::Target;
 use super::{body, headers, sniff};
 use crate::format::{CallRequest, RequestBody};
@@ -51,6 +53,8 @@ pub struct GatewayConfig {
     pub max_head_bytes: usize,
     /// Largest request body, in bytes.
     pub max_body_bytes: u64,
+    /// How long callers may take.
+    pub timeouts: Timeouts,
 }
 
 /// What answers requests.
@@ -90,18 +94,30 @@ impl Gateway {
     pub(super) async fn handle(
         self: &Arc<Self>,
         request: Request<Incoming>,
+        answers: &Answers,
     ) -> Result<Response<Body>, Infallible> {
         match &self.cors {
-            Some(cors) => Box::pin(cors.handle(self, request)).await,
-            None => self.answer(request).await,
+            Some(cors) => Box::pin(cors.handle(self, request, answers)).await,
+            None => self.answer(request, answers).await,
         }
     }
 
     pub(super) async fn answer(
         &self,
         request: Request<Incoming>,
+        answers: &Answers,
     ) -> Result<Response<Body>, Infallible> {
         let target = Target::of(request.uri().path());
+        // Neither is a verb of a resource: one is for proxies, the other for their makers.
+        if matches!(*request.method(), Method::CONNECT | Method::TRACE) {
+            let refusal = Failure::WrongVerb {
+                verb: request.method().to_string(),
+                path: request.uri().to_string(),
+            };
+            let v1 = target.is_v1() || is_v1(request.uri().path().as_bytes());
+            let refusal = refusal.response(v1).map(ResponseBody::from);
+            return Ok(refusal.map(Either::Left));
+        }
         if target == Target::Control {
             return Ok(self
                 .control
@@ -111,7 +127,7 @@ impl Gateway {
                 .map(Either::Right));
         }
         let id = CallId::generate();
-        let mut response = match self.invoke(&target, request, id).await {
+        let mut response = match self.invoke(&target, request, id, answers).await {
             Ok(response) => response,
             Err(failure) => {
                 tracing::debug!(
@@ -133,11 +149,12 @@ impl Gateway {
         target: &Target,
         request: Request<Incoming>,
         id: CallId,
+        answers: &Answers,
     ) -> Result<Response<ResponseBody>, Failure> {
-        headers::check_size(&request, self.config.max_head_bytes)?;
         let callable = self.find(target, &request)?;
         let (head, incoming) = request.into_parts();
         let body = if callable.streaming {
+            answers.unhurry();
             body::stream(incoming).await?
         } else {
             RequestBody::Whole(body::collect(incoming, self.config.max_body_bytes).await?)

@@ -4,9 +4,8 @@ use http::header::{
     CONNECTION, CONTENT_LENGTH, EXPECT, HeaderName, PROXY_AUTHENTICATE, PROXY_AUTHORIZATION, TE,
     TRAILER, TRANSFER_ENCODING, UPGRADE,
 };
-use http::{HeaderMap, HeaderValue, Request};
+use http::{HeaderMap, HeaderValue};
 
-use super::respond::Failure;
 use crate::model::CallId;
 
 /// The call's id, in the spelling of Fn's first servers and in today's. Clients of either age
@@ -54,24 +53,6 @@ fn remove(headers: &mut HeaderMap, doomed: impl Fn(&HeaderName) -> bool) {
     for name in names {
         headers.remove(name);
     }
-}
-
-/// Refuses a head of more than `limit` bytes. The server's own bound is a buffer's, and lets
-/// somewhat more pass.
-pub(super) fn check_size<B>(request: &Request<B>, limit: usize) -> Result<(), Failure> {
-    const LINE: usize = ": \r\n".len();
-    let lines = request
-        .headers()
-        .iter()
-        .map(|(n, v)| n.as_str().len() + v.len() + LINE);
-    let target = request
-        .uri()
-        .path_and_query()
-        .map_or(0, |target| target.as_str().len());
-    if lines.sum::<usize>() + target > limit {
-        return Err(Failure::HeadTooLarge { limit });
-    }
-    Ok(())
 }
 
 /// What of a caller's headers a function may see. The body is complete by now, so its length is

@@ -5,11 +5,19 @@ use std::time::Duration;
 use bytes::Bytes;
 use http::header::{CONTENT_TYPE, HeaderValue, RETRY_AFTER};
 use http::{Response, StatusCode};
+use wire::DecodeError;
 
 use crate::invoke::{Blame, Fault};
 
 /// Seconds after which a caller who found the server busy may try again; Fn's own figure.
 const RETRY_AFTER_SECS: HeaderValue = HeaderValue::from_static("15");
+
+const JSON: &str = "application/json; charset=utf-8";
+
+/// Whether a request's target, which may be cut off anywhere, is one of the v1 API.
+pub(super) fn is_v1(target: &[u8]) -> bool {
+    target.starts_with(b"/r/") || target.starts_with(b"/v1/")
+}
 
 /// Why an invocation has no response of a function's.
 #[derive(Debug)]
@@ -19,10 +27,14 @@ pub(super) enum Failure {
     NoTrigger,
     NoFunction,
     WrongVerb { verb: String, path: String },
+    Malformed(DecodeError),
     HeadTooLarge { limit: usize },
+    TooManyHeaders { limit: usize },
+    TargetTooLong { limit: usize },
+    HeadStalled(Duration),
     DeclaredTooLarge { length: u64, limit: u64 },
     TooLarge,
-    BodyStalled(Duration),
+    BodyStalled(String),
     Unreadable(String),
     Fault(Fault),
 }
@@ -34,10 +46,13 @@ impl Failure {
                 StatusCode::NOT_FOUND
             }
             Self::WrongVerb { .. } => StatusCode::METHOD_NOT_ALLOWED,
-            Self::HeadTooLarge { .. } => StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE,
+            Self::HeadTooLarge { .. } | Self::TooManyHeaders { .. } => {
+                StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE
+            }
+            Self::TargetTooLong { .. } => StatusCode::URI_TOO_LONG,
             Self::DeclaredTooLarge { .. } | Self::TooLarge => StatusCode::PAYLOAD_TOO_LARGE,
-            Self::BodyStalled(_) => StatusCode::REQUEST_TIMEOUT,
-            Self::Unreadable(_) => StatusCode::BAD_REQUEST,
+            Self::BodyStalled(_) | Self::HeadStalled(_) => StatusCode::REQUEST_TIMEOUT,
+            Self::Unreadable(_) | Self::Malformed(_) => StatusCode::BAD_REQUEST,
             Self::Fault(fault) => status_of(fault),
         }
     }
@@ -52,16 +67,21 @@ impl Failure {
             Self::HeadTooLarge { limit } => {
                 format!("the request's head is larger than {limit} bytes")
             }
+            Self::TooManyHeaders { limit } => {
+                format!("the request has more than {limit} headers")
+            }
+            Self::TargetTooLong { limit } => {
+                format!("the request's target is longer than {limit} bytes")
+            }
+            Self::Malformed(error) => format!("the request cannot be read: {error}"),
+            Self::HeadStalled(limit) => {
+                format!("the request's head is not complete after {limit:?}")
+            }
             Self::DeclaredTooLarge { length, limit } => {
                 format!("Content-Length too large for this server, {length} > max {limit}")
             }
             Self::TooLarge => "Request content too large".to_owned(),
-            Self::BodyStalled(limit) => {
-                format!(
-                    "no byte of the request body within {} seconds",
-                    limit.as_secs()
-                )
-            }
+            Self::BodyStalled(detail) => detail.clone(),
             Self::Unreadable(detail) => format!("the request body cannot be read: {detail}"),
             Self::Fault(fault) => fault.to_string(),
         }
@@ -74,20 +94,39 @@ impl Failure {
         }
     }
 
-    /// The reply: `{"error":{"message":..}}` for v1, else `{"message":..}`, and a final newline
-    /// that Fn's own clients compare.
-    pub(super) fn response(&self, v1: bool) -> Response<Bytes> {
+    /// `{"error":{"message":..}}` for v1, else `{"message":..}`, and a final newline that Fn's own
+    /// clients compare.
+    fn body(&self, v1: bool) -> String {
         let message = serde_json::json!({ "message": self.message() });
         let body = if v1 {
             serde_json::json!({ "error": message })
         } else {
             message
         };
-        let mut response = Response::new(Bytes::from(format!("{body}\n")));
+        format!("{body}\n")
+    }
+
+    /// The whole response, for a connection that nobody else will write to any more.
+    pub(super) fn last_words(&self, v1: bool, head_only: bool) -> Bytes {
+        let (status, body) = (self.status(), self.body(v1));
+        let mut words = format!(
+            "HTTP/1.1 {} {}\r\nContent-Type: {JSON}\r\nContent-Length: {}\r\nConnection: close\r\n\r\n",
+            status.as_str(),
+            status.canonical_reason().unwrap_or_default(),
+            body.len(),
+        );
+        if !head_only {
+            words.push_str(&body);
+        }
+        words.into()
+    }
+
+    /// The reply to an invocation.
+    pub(super) fn response(&self, v1: bool) -> Response<Bytes> {
+        let mut response = Response::new(Bytes::from(self.body(v1)));
         *response.status_mut() = self.status();
         let headers = response.headers_mut();
-        let json = HeaderValue::from_static("application/json; charset=utf-8");
-        headers.insert(CONTENT_TYPE, json);
+        headers.insert(CONTENT_TYPE, HeaderValue::from_static(JSON));
         if self.status() == StatusCode::SERVICE_UNAVAILABLE
             || self.status() == StatusCode::TOO_MANY_REQUESTS
         {

@@ -1,28 +1,30 @@
+use std::convert::Infallible;
+use std::future::poll_fn;
 use std::sync::Arc;
 use std::time::Duration;
 
+use http::Request;
+use http::header::EXPECT;
+use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
-use hyper_util::rt::{TokioIo, TokioTimer};
+use hyper_util::rt::TokioIo;
+use tokio::io::AsyncWriteExt;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
+use wire::Limits;
 
-use super::handle::Gateway;
-
-/// A head must be complete within this, or it never will be.
-const HEAD_TIMEOUT: Duration = Duration::from_secs(30);
-
-/// More header lines than this are refused with 431; hyper's own default, 100, is less than
-/// what some proxies add up to.
-const MAX_HEADERS: usize = 256;
+use super::guard::Guard;
+use super::handle::{Gateway, GatewayConfig};
 
 /// hyper's lower bound of its buffer.
 const MIN_HEAD_BYTES: usize = 8 << 10;
 
 /// After a failed accept, most often for want of descriptors, calls that end free some.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
+const LONGEST_ACCEPT_PAUSE: Duration = Duration::from_secs(1);
 
 /// How a server is told to end.
 #[derive(Clone, Debug, Default)]
@@ -37,6 +39,7 @@ pub struct Stop {
 pub async fn serve(listener: TcpListener, gateway: Arc<Gateway>, stop: Stop) {
     let connections = TaskTracker::new();
     let room = Arc::new(Semaphore::new(gateway.config.max_connections));
+    let mut pause = ACCEPT_PAUSE;
     loop {
         // Taken before the accept: who finds no room waits in the kernel's queue.
         let accepted = async {
@@ -50,6 +53,7 @@ pub async fn serve(listener: TcpListener, gateway: Arc<Gateway>, stop: Stop) {
         };
         match accepted {
             Ok((stream, _)) => {
+                pause = ACCEPT_PAUSE;
                 let (gateway, stop) = (gateway.clone(), stop.clone());
                 connections.spawn(async move {
                     connection(stream, gateway, stop).await;
@@ -57,8 +61,16 @@ pub async fn serve(listener: TcpListener, gateway: Arc<Gateway>, stop: Stop) {
                 });
             }
             Err(error) => {
-                tracing::warn!(%error, "cannot accept a connection");
-                tokio::time::sleep(ACCEPT_PAUSE).await;
+                // Said once, not at every try.
+                if pause == ACCEPT_PAUSE {
+                    tracing::warn!(%error, "cannot accept a connection");
+                }
+                tokio::select! {
+                    () = tokio::time::sleep(pause) => {}
+                    () = stop.drain.cancelled() => break,
+                    () = stop.kill.cancelled() => break,
+                }
+                pause = (pause * 2).min(LONGEST_ACCEPT_PAUSE);
             }
         }
     }
@@ -70,34 +82,50 @@ pub async fn serve(listener: TcpListener, gateway: Arc<Gateway>, stop: Stop) {
 async fn connection(stream: TcpStream, gateway: Arc<Gateway>, stop: Stop) {
     // Responses are written whole; waiting to fill a packet would only delay them.
     let _ = stream.set_nodelay(true);
-    let service = service_fn(|request| {
-        let gateway = gateway.clone();
-        async move { gateway.handle(request).await }
+    let GatewayConfig {
+        max_head_bytes,
+        timeouts,
+        ..
+    } = gateway.config;
+    let guard = Guard::new(stream, max_head_bytes, timeouts);
+    let answers = guard.answers();
+    let service = service_fn(|request: Request<Incoming>| {
+        let (gateway, answers) = (gateway.clone(), answers.clone());
+        let expects = request.headers().contains_key(EXPECT);
+        // Boxed, because hyper gives the stream back only if it may move the future.
+        Box::pin(async move {
+            let response = gateway.handle(request, &answers).await?;
+            Ok::<_, Infallible>(answers.note(response, expects))
+        })
     });
     let mut http = http1::Builder::new();
-    http.timer(TokioTimer::new())
-        .header_read_timeout(HEAD_TIMEOUT)
-        .max_headers(MAX_HEADERS)
-        .max_buf_size(gateway.config.max_head_bytes.max(MIN_HEAD_BYTES))
+    // The guard has the clocks, and bounds what hyper sees; hyper must not find it too much.
+    http.header_read_timeout(None)
+        .max_headers(Limits::HEADERS)
+        .max_buf_size(max_head_bytes.max(MIN_HEAD_BYTES) + Limits::LEADING_BYTES + 1)
         // Fn's clients look some headers up by their canonical spelling.
         .title_case_headers(true);
-    let connection = http.serve_connection(TokioIo::new(stream), service);
-    tokio::pin!(connection);
+    let mut connection = http.serve_connection(TokioIo::new(guard), service);
     let mut draining = false;
-    loop {
+    let ended = loop {
         tokio::select! {
-            ended = &mut connection => {
-                if let Err(error) = ended {
-                    tracing::debug!(%error, "connection ended");
-                }
-                return;
-            }
+            ended = poll_fn(|cx| connection.poll_without_shutdown(cx)) => break ended,
             () = stop.drain.cancelled(), if !draining => {
                 draining = true;
-                connection.as_mut().graceful_shutdown();
+                std::pin::Pin::new(&mut connection).graceful_shutdown();
             }
             // Dropping the connection drops its call, which kills the call's container.
             () = stop.kill.cancelled() => return,
         }
+    };
+    if let Err(error) = ended {
+        tracing::debug!(error = &error as &dyn std::error::Error, "connection ended");
+        return;
+    }
+    // hyper would skip this after a request that asked for an upgrade, and it may have to wait.
+    let mut guard = connection.into_parts().io.into_inner();
+    tokio::select! {
+        _ = guard.shutdown() => {}
+        () = stop.kill.cancelled() => {}
     }
 }

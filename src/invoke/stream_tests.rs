@@ -196,7 +196,11 @@ async fn counts_chunks(mut io: FakeIo) -> i64 {
         let mut decoder = RequestDecoder::new(wire::Limits::default());
         loop {
             match decoder.decode(&mut inbox) {
-                Ok(Some(Event::Head(_))) => io.stdout.write_all(HEAD).await.unwrap(),
+                Ok(Some(Event::Head(_))) => {
+                    if io.stdout.write_all(HEAD).await.is_err() {
+                        return 1;
+                    }
+                }
                 Ok(Some(Event::Data(data))) => {
                     let line = chunk(format!("{}\n", data.len()).as_bytes());
                     io.stdout.write_all(&line).await.unwrap();

@@ -17,6 +17,16 @@ pub(crate) enum Piece {
     End,
 }
 
+/// What the bytes at hand start with: so many of the body itself, so many that frame it, something
+/// that needs more bytes, or nothing more of this body.
+#[derive(Debug)]
+pub(crate) enum Step {
+    Data(usize),
+    Framing(usize),
+    More,
+    End,
+}
+
 /// Where a body stands.
 #[derive(Debug)]
 pub(crate) struct Body {
@@ -54,50 +64,65 @@ impl Body {
         limits: &Limits,
     ) -> Result<Option<Piece>, DecodeError> {
         loop {
+            match self.step(buf, limits)? {
+                Step::Data(length) => return Ok(Some(Piece::Data(buf.split_to(length).freeze()))),
+                Step::Framing(length) => buf.advance(length),
+                Step::More => return Ok(None),
+                Step::End => return Ok(Some(Piece::End)),
+            }
+        }
+    }
+
+    /// What the start of `buf` is. The next call must start behind it, or with the same bytes and
+    /// more of them after [`Step::More`].
+    pub(crate) fn step(&mut self, buf: &[u8], limits: &Limits) -> Result<Step, DecodeError> {
+        loop {
             match &mut self.state {
-                State::Fixed { left: 0 } => return Ok(Some(Piece::End)),
-                State::Fixed { left } => {
-                    return Ok(take(buf, left, &mut self.have).map(Piece::Data));
+                State::Fixed { left: 0 } => return Ok(Step::End),
+                State::ChunkData { left: 0 } => self.state = State::ChunkEnd,
+                State::Fixed { left } | State::ChunkData { left } => {
+                    return Ok(take(buf, left, &mut self.have));
                 }
                 State::ChunkSize => {
                     let Some((size, line)) = chunk_size(buf)? else {
-                        return Ok(None);
+                        return Ok(Step::More);
                     };
                     if size > limits.body_bytes - self.have {
                         return Err(DecodeError::BodyTooLarge {
                             limit: limits.body_bytes,
                         });
                     }
-                    buf.advance(line);
                     self.state = match size {
                         0 => State::Trailers(BlockScan::default()),
                         left => State::ChunkData { left },
                     };
-                }
-                State::ChunkData { left: 0 } => self.state = State::ChunkEnd,
-                State::ChunkData { left } => {
-                    return Ok(take(buf, left, &mut self.have).map(Piece::Data));
+                    return Ok(Step::Framing(line));
                 }
                 State::ChunkEnd => match (buf.first(), buf.get(1)) {
                     (Some(b'\r'), Some(b'\n')) => {
-                        buf.advance(2);
                         self.state = State::ChunkSize;
+                        return Ok(Step::Framing(2));
                     }
-                    (None, _) | (Some(b'\r'), None) => return Ok(None),
+                    (None, _) | (Some(b'\r'), None) => return Ok(Step::More),
                     _ => return Err(bad("more data than the chunk's size", buf)),
                 },
                 State::Trailers(scan) => {
                     let Some((end, lines)) = trailer_end(scan, buf, limits)? else {
-                        return Ok(None);
+                        return Ok(Step::More);
                     };
                     if lines > 0 {
                         check_trailers(&buf[..end], lines, limits.headers)?;
                     }
-                    buf.advance(end);
                     self.state = State::Fixed { left: 0 };
+                    return Ok(Step::Framing(end));
                 }
             }
         }
+    }
+
+    /// Whether nothing of it is to come.
+    pub(crate) fn is_over(&self) -> bool {
+        matches!(self.state, State::Fixed { left: 0 })
     }
 
     /// Where the stream was cut if it ends with what is in `buf`.
@@ -113,14 +138,14 @@ impl Body {
     }
 }
 
-fn take(buf: &mut BytesMut, left: &mut u64, have: &mut u64) -> Option<Bytes> {
+fn take(buf: &[u8], left: &mut u64, have: &mut u64) -> Step {
     if buf.is_empty() {
-        return None;
+        return Step::More;
     }
     let length = usize::try_from(*left).unwrap_or(usize::MAX).min(buf.len());
     *left -= length as u64;
     *have += length as u64;
-    Some(buf.split_to(length).freeze())
+    Step::Data(length)
 }
 
 /// The size that a chunk declares and the length of the line that says so.

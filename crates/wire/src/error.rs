@@ -38,6 +38,12 @@ pub enum DecodeError {
         /// The bound, in bytes.
         limit: usize,
     },
+    /// The request target does not end within the limit.
+    #[error("request target longer than {limit} bytes")]
+    TargetTooLong {
+        /// The bound, in bytes.
+        limit: usize,
+    },
     /// There are more header or trailer lines than allowed.
     #[error("more than {limit} headers")]
     TooManyHeaders {
@@ -112,6 +118,7 @@ impl DecodeError {
             Self::BadChunk { detail, .. } => format!("bad chunk: {detail}"),
             Self::HeadTooLarge { .. }
             | Self::TooManyHeaders { .. }
+            | Self::TargetTooLong { .. }
             | Self::NoLength
             | Self::ConflictingLength
             | Self::TrailersTooLarge { .. }

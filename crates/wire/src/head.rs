@@ -96,14 +96,26 @@ pub(crate) fn parse_response(raw: &RawHead, limit: usize) -> Result<StatusLine, 
     })
 }
 
-pub(crate) fn parse_request(raw: &RawHead, limit: usize) -> Result<RequestLine, DecodeError> {
-    let bytes = &raw.bytes;
-    with_slots(raw.lines.saturating_sub(1), limit, |slots| {
+/// The request in a head of so many `lines`, still in its own bytes.
+pub(crate) fn with_request<R>(
+    bytes: &[u8],
+    lines: usize,
+    limit: usize,
+    then: impl FnOnce(&httparse::Request<'_, '_>) -> Result<R, DecodeError>,
+) -> Result<R, DecodeError> {
+    with_slots(lines.saturating_sub(1), limit, |slots| {
         let mut parsed = httparse::Request::new(slots);
         let read = parsed
             .parse(bytes)
             .map_err(|error| refuse(error, bytes, limit))?;
         whole(read, bytes)?;
+        then(&parsed)
+    })
+}
+
+pub(crate) fn parse_request(raw: &RawHead, limit: usize) -> Result<RequestLine, DecodeError> {
+    let bytes = &raw.bytes;
+    with_request(bytes, raw.lines, limit, |parsed| {
         let bad = |detail| DecodeError::BadHead {
             detail,
             seen: seen(bytes),
@@ -210,23 +222,10 @@ fn fields(
         };
         let name = HeaderName::from_bytes(field.name.as_bytes())
             .map_err(|_| bad("invalid header name"))?;
-        if framed && (name == CONTENT_LENGTH || name == TRANSFER_ENCODING) {
-            // RFC 9112 section 6.3 would let equal lengths pass, and a transfer-encoding win over
-            // a length. Both are how requests are smuggled, and no function needs either.
-            if declared != Declared::Nothing {
-                return Err(if name == CONTENT_LENGTH || declared != Declared::Chunked {
-                    DecodeError::ConflictingLength
-                } else {
-                    DecodeError::UnsupportedTransferEncoding {
-                        value: seen(field.value),
-                    }
-                });
-            }
-            declared = if name == CONTENT_LENGTH {
-                Declared::Length(parse_length(untrimmed(head, field))?)
-            } else {
-                parse_transfer_encoding(field.value, version)?
-            };
+        if framed && name == CONTENT_LENGTH {
+            declared = declared.and_length(head, field)?;
+        } else if framed && name == TRANSFER_ENCODING {
+            declared = declared.and_transfer_encoding(field, version)?;
         }
         let value = HeaderValue::from_maybe_shared(head.slice_ref(field.value))
             .map_err(|_| bad("invalid header value"))?;
@@ -235,8 +234,33 @@ fn fields(
     Ok((headers, declared))
 }
 
+// RFC 9112 section 6.3 would let equal lengths pass, and a transfer-encoding win over a length. Both
+// are how requests are smuggled, and no function needs either.
+impl Declared {
+    pub(crate) fn and_length(self, head: &[u8], field: &Header<'_>) -> Result<Self, DecodeError> {
+        match self {
+            Self::Nothing => Ok(Self::Length(parse_length(untrimmed(head, field))?)),
+            Self::Length(_) | Self::Chunked => Err(DecodeError::ConflictingLength),
+        }
+    }
+
+    pub(crate) fn and_transfer_encoding(
+        self,
+        field: &Header<'_>,
+        version: Option<u8>,
+    ) -> Result<Self, DecodeError> {
+        match self {
+            Self::Nothing => parse_transfer_encoding(field.value, version),
+            Self::Length(_) => Err(DecodeError::ConflictingLength),
+            Self::Chunked => Err(DecodeError::UnsupportedTransferEncoding {
+                value: seen(field.value),
+            }),
+        }
+    }
+}
+
 /// The value with its padding, which the parser has cut off.
-fn untrimmed<'b>(head: &'b Bytes, field: &Header<'b>) -> &'b [u8] {
+fn untrimmed<'b>(head: &'b [u8], field: &Header<'b>) -> &'b [u8] {
     let start = field.name.as_ptr() as usize - head.as_ptr() as usize + field.name.len() + 1;
     let rest = &head[start..];
     let end = rest

@@ -6,8 +6,9 @@
 //!
 //! What holds for every decoder:
 //!
-//! - A decoder lives for one message. After [`Event::End`] it yields nothing more, and bytes beyond
-//!   the message stay in the buffer: whoever owns the connection decides what surplus means.
+//! - A decoder lives for one message; [`RequestWatch`], which only looks on, for one connection.
+//!   After [`Event::End`] it yields nothing more, and bytes beyond the message stay in the buffer:
+//!   whoever owns the connection decides what surplus means.
 //! - Parsing is strict. A head is refused for anything on which two parsers could disagree, such as
 //!   bare line feeds or two lengths (RFC 9112 sections 2.2, 5.2 and 6.3).
 //! - Nothing is allocated from a length that the peer declared, and everything is bounded by
@@ -42,7 +43,9 @@ mod limits;
 mod message;
 mod request;
 mod response;
+mod rules;
 mod scan;
+mod watch;
 
 pub use encode::{encode_chunk, encode_last_chunk, encode_request_head, encode_response_head};
 pub use error::{Cut, DecodeError};
@@ -52,3 +55,4 @@ pub use limits::Limits;
 pub use message::Event;
 pub use request::RequestDecoder;
 pub use response::ResponseDecoder;
+pub use watch::RequestWatch;

@@ -8,6 +8,9 @@
 pub struct Limits {
     /// The longest head in bytes, from its first letter to its blank line.
     pub head_bytes: usize,
+    /// The longest request target in bytes; only [`RequestWatch`](crate::RequestWatch) has a bound
+    /// of its own for it.
+    pub target_bytes: usize,
     /// The most header lines in a head, and the most trailer lines after a chunked body.
     pub headers: usize,
     /// The longest body in bytes, without its chunk framing.
@@ -23,6 +26,8 @@ pub struct Limits {
 impl Limits {
     /// 64 KiB: what one pipe holds, and more than any function needs for its headers.
     pub const HEAD_BYTES: usize = 64 * 1024;
+    /// 8 KiB: what RFC 9112 section 3 asks of servers, and other servers' usual bound.
+    pub const TARGET_BYTES: usize = 8 * 1024;
     /// 256: room for chatty proxies in front of us; a head of thousands of lines is an attack.
     pub const HEADERS: usize = 256;
     /// 16: real servers send one or two; an endless run would keep a lane busy for nothing.
@@ -39,6 +44,7 @@ impl Default for Limits {
     fn default() -> Self {
         Self {
             head_bytes: Self::HEAD_BYTES,
+            target_bytes: Self::TARGET_BYTES,
             headers: Self::HEADERS,
             body_bytes: u64::MAX,
             interim: Self::INTERIM,

@@ -87,10 +87,10 @@ impl RequestDecoder {
 
 /// No registered method is half as long; without a bound, junk without a space would go unnoticed
 /// until it filled a head.
-const METHOD_BYTES: usize = 40;
+pub(crate) const METHOD_BYTES: usize = 40;
 
 /// RFC 9112 section 3: a request starts with a method, which is a token, and a space.
-fn check_opening(buf: &[u8]) -> Result<(), DecodeError> {
+pub(crate) fn check_opening(buf: &[u8]) -> Result<(), DecodeError> {
     let start = &buf[..buf.len().min(METHOD_BYTES)];
     let method = start.iter().take_while(|&&byte| is_token(byte)).count();
     let possible = match start.get(method) {

@@ -19,6 +19,11 @@ pub(crate) struct BlockScan {
 }
 
 impl BlockScan {
+    /// How many lines have ended so far.
+    pub(crate) fn lines(&self) -> usize {
+        self.lines
+    }
+
     /// The length of the block with its blank line and the number of lines before that, once the
     /// blank line is there. Must be called with the same buffer each time, grown at its end.
     pub(crate) fn find_end(

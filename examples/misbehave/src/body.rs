@@ -11,7 +11,7 @@ pub fn of(request: &Request) -> (String, Vec<u8>) {
     let text = if request.has("len") {
         request.body.len().to_string()
     } else if request.has("headers") {
-        request.head.clone()
+        return ("text/plain; charset=utf-8".to_owned(), request.raw.clone());
     } else if request.has("env") {
         env()
     } else if request.has("id") {

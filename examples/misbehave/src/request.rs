@@ -1,8 +1,9 @@
 use std::io::{self, BufRead, Read};
 
-/// One request: its head as text, what its query asks for, its body.
+/// One request: its head in its bytes and as text, what its query asks for, its body.
 pub struct Request {
-    pub head: String,
+    pub raw: Vec<u8>,
+    head: String,
     pub method: String,
     flags: Vec<String>,
     values: Vec<(String, String)>,
@@ -27,11 +28,13 @@ pub fn read_head(input: &mut impl BufRead) -> io::Result<Option<Request>> {
             _ => {}
         }
     }
-    let head = String::from_utf8_lossy(&head).into_owned();
+    let raw = head;
+    let head = String::from_utf8_lossy(&raw).into_owned();
     let mut line = head.split([' ', '\r']);
     let method = line.next().unwrap_or_default().to_owned();
     let target = line.next().unwrap_or_default().to_owned();
     let mut request = Request::new(method, &target);
+    request.raw = raw;
     request.head = head;
     // A request over a socket is always to /call.
     if let Some(url) = request.header("fn-http-request-url").map(str::to_owned) {
@@ -60,6 +63,7 @@ impl Request {
     pub fn new(method: String, url: &str) -> Self {
         let (flags, values) = parse_query(url);
         Self {
+            raw: vec![],
             head: String::new(),
             method,
             flags,

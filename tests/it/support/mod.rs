@@ -2,9 +2,11 @@
 
 mod gateway;
 mod images;
+mod raw;
 
 pub(crate) use gateway::{Gateway, Reply, run_cli};
 pub(crate) use images::Example;
+pub(crate) use raw::{Answer, Raw};
 
 /// What runs the functions.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

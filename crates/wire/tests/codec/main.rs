@@ -6,3 +6,4 @@ mod limits;
 mod properties;
 mod request;
 mod response;
+mod watch;
