@@ -16,7 +16,7 @@ use super::guard::Timeouts;
 use super::respond::{Failure, is_v1};
 use super::target::Target;
 use super::{body, headers, sniff};
-use crate::format::{CallRequest, RequestBody};
+use crate::format::{CallRequest, RequestBody, Via};
 use crate::invoke::{CallResponse, Invoker, ResponseBody};
 use crate::model::{CallId, Callable};
 use crate::store::{Catalog, Miss};
@@ -152,6 +152,10 @@ impl Gateway {
         answers: &Answers,
     ) -> Result<Response<ResponseBody>, Failure> {
         let callable = self.find(target, &request)?;
+        // Run as any other call it would keep waiting who does not want to.
+        if target.via() == Via::Invoke && headers::is_detached(request.headers()) {
+            return Err(Failure::Detached);
+        }
         let (head, incoming) = request.into_parts();
         let body = if callable.streaming {
             answers.unhurry();

@@ -79,6 +79,12 @@ pub(super) fn from_function(headers: &mut HeaderMap, keep_length: bool) {
     }
 }
 
+/// Whether the caller asks for no answer but that the call was taken.
+pub(super) fn is_detached(headers: &HeaderMap) -> bool {
+    let kind = headers.get(HeaderName::from_static("fn-invoke-type"));
+    kind.is_some_and(|kind| kind.as_bytes().eq_ignore_ascii_case(b"detached"))
+}
+
 /// Names the call, whatever the function said.
 pub(super) fn set_call_id(headers: &mut HeaderMap, id: CallId) {
     if let Ok(value) = HeaderValue::try_from(id.to_string()) {

@@ -26,16 +26,30 @@ pub(super) enum Failure {
     NoRoute,
     NoTrigger,
     NoFunction,
-    WrongVerb { verb: String, path: String },
+    WrongVerb {
+        verb: String,
+        path: String,
+    },
     Malformed(DecodeError),
-    HeadTooLarge { limit: usize },
-    TooManyHeaders { limit: usize },
-    TargetTooLong { limit: usize },
+    HeadTooLarge {
+        limit: usize,
+    },
+    TooManyHeaders {
+        limit: usize,
+    },
+    TargetTooLong {
+        limit: usize,
+    },
     HeadStalled(Duration),
-    DeclaredTooLarge { length: u64, limit: u64 },
+    DeclaredTooLarge {
+        length: u64,
+        limit: u64,
+    },
     TooLarge,
     BodyStalled(String),
     Unreadable(String),
+    /// The caller does not want to wait for the answer.
+    Detached,
     Fault(Fault),
 }
 
@@ -53,6 +67,7 @@ impl Failure {
             Self::DeclaredTooLarge { .. } | Self::TooLarge => StatusCode::PAYLOAD_TOO_LARGE,
             Self::BodyStalled(_) | Self::HeadStalled(_) => StatusCode::REQUEST_TIMEOUT,
             Self::Unreadable(_) | Self::Malformed(_) => StatusCode::BAD_REQUEST,
+            Self::Detached => StatusCode::NOT_IMPLEMENTED,
             Self::Fault(fault) => status_of(fault),
         }
     }
@@ -83,6 +98,7 @@ impl Failure {
             Self::TooLarge => "Request content too large".to_owned(),
             Self::BodyStalled(detail) => detail.clone(),
             Self::Unreadable(detail) => format!("the request body cannot be read: {detail}"),
+            Self::Detached => "Detach call functions are not supported on this server".to_owned(),
             Self::Fault(fault) => fault.to_string(),
         }
     }

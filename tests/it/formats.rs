@@ -8,6 +8,7 @@ use crate::support::{Backend, Example, Gateway, Reply, backends};
 backends!(
     bodies_pass_in_every_format,
     failures_are_told_in_every_format,
+    quirks_of_old_fdks_do_no_harm,
     a_socket_function_gets_and_gives_what_http_clients_mean,
     a_socket_function_may_end_its_connections,
     a_socket_may_be_made_in_several_ways,
@@ -78,6 +79,36 @@ async fn bodies_pass_in_every_format(backend: Backend) {
             );
         }
     }
+}
+
+// What images from 2017 and 2018 do: a reason phrase of their own (all answers here), a blank line
+// behind each JSON object (likewise), a line feed behind each body, lengths in characters, and an
+// exit after a 5xx.
+async fn quirks_of_old_fdks_do_no_harm(backend: Backend) {
+    let gateway = Gateway::start(backend).await;
+    for format in ["http", "json"] {
+        let settings = json!({ "format": format });
+        gateway.function(format, Example::Misbehave, settings).await;
+    }
+    let id = gateway.get("/t/t/http?mode=id").await.text();
+    for n in 0..5 {
+        let reply = post(&gateway, "http", "?mode=newline", &format!("body {n}")).await;
+        assert_eq!((reply.status, reply.text()), (200, format!("body {n}")));
+    }
+    assert_eq!(gateway.get("/t/t/http?mode=id").await.text(), id);
+    let reply = post(&gateway, "json", "?mode=charlen", "grüße").await;
+    assert_eq!((reply.status, reply.text()), (200, "grüße".to_owned()));
+    assert_eq!(reply.headers["content-length"], "7");
+    for n in 0..3 {
+        let query = "?mode=status,leave&code=500&ms=0";
+        let reply = post(&gateway, "http", query, "failed").await;
+        assert_eq!(
+            (reply.status, reply.text()),
+            (500, "failed".to_owned()),
+            "{n}"
+        );
+    }
+    assert_eq!(post(&gateway, "http", "", "next").await.text(), "next");
 }
 
 // C1, C4, C18, B1

@@ -50,6 +50,19 @@ async fn what_is_not_there_is_named_in_the_shape_of_its_api() {
         assert!(reply.headers.contains_key("fn-call-id"), "{path}");
         assert!(reply.headers.contains_key("fn_call_id"), "{path}");
     }
+    let url = gateway.url(&gateway.invoke_path("m").await);
+    let detached = gateway
+        .client()
+        .post(url)
+        .header("Fn-Invoke-Type", "detached");
+    let reply = gateway.send(detached).await;
+    assert_eq!(
+        (reply.status, reply.text().as_str()),
+        (
+            501,
+            "{\"message\":\"Detach call functions are not supported on this server\"}\n"
+        )
+    );
     let reply = gateway.get("/invoke/x").await;
     assert_eq!(reply.status, 405);
     assert_eq!(

@@ -19,6 +19,9 @@ pub fn write(request: &Request, out: &mut File) -> io::Result<()> {
         answer.extend_from_slice(b"HTTP/1.1 103 Early Hints\r\nLink: </a>; rel=preload\r\n\r\n");
     }
     compose(request, &content_type, &body, &mut answer)?;
+    if request.has("newline") {
+        answer.push(b'\n');
+    }
     if request.has("extra") {
         answer.extend_from_slice(b"junk behind the answer");
     }

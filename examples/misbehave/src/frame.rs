@@ -47,7 +47,11 @@ fn answer(call: &Value, out: &mut Option<File>) -> io::Result<()> {
         .number("code")
         .filter(|_| request.has("status"))
         .unwrap_or(200);
-    let protocol = json!({ "status_code": status, "headers": { "X-Function": ["misbehave"] } });
+    let mut headers = json!({ "X-Function": ["misbehave"] });
+    if request.has("charlen") {
+        headers["content-length"] = json!([content.chars().count().to_string()]);
+    }
+    let protocol = json!({ "status_code": status, "headers": headers });
     let mut frame = if plain {
         json!({ "body": content, "content_type": "text/plain", "protocol": protocol })
     } else {
