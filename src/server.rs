@@ -248,7 +248,8 @@ fn docker_config(config: &ServerConfig, identity: &str, sockets: &Path) -> Docke
         host: config.docker_host.clone(),
         stdio,
         tag: config.container_label_tag.clone(),
-        network: config.docker_network.clone(),
+        networks: config.docker_networks.clone(),
+        limits: config.container_limits,
         start_timeout: config.start_timeout,
         pull_timeout: config.pull_timeout,
         ..DockerConfig::new(identity, sockets)

@@ -11,6 +11,7 @@
 
 mod app_file;
 mod client;
+mod container;
 mod context;
 mod duration;
 mod env;

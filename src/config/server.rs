@@ -5,8 +5,10 @@ use std::time::Duration;
 
 use http::{HeaderName, HeaderValue};
 
+use crate::config::container::container_limits;
 use crate::config::duration;
 use crate::config::env::{Env, SettingError, refused};
+use crate::model::ContainerLimits;
 
 const MIB: u64 = 1024 * 1024;
 /// Body bounds when none or 0 is given: large enough for any sensible call, small enough that a
@@ -146,7 +148,9 @@ pub struct ServerConfig {
     /// The engine's address (`DOCKER_HOST`), e.g. `unix:///var/run/docker.sock`.
     pub docker_host: Option<String>,
     /// Network of the functions' containers (`FN_DOCKER_NETWORKS`); the engine's default if unset.
-    pub docker_network: Option<String>,
+    pub docker_networks: Vec<String>,
+    /// What containers may use and do.
+    pub container_limits: ContainerLimits,
     /// Folder for the per-container socket folders (`FN_IOFS_PATH`); absolute.
     pub iofs_dir: PathBuf,
     /// Extra label value on every container (`FN_CONTAINER_LABEL_TAG`).
@@ -234,7 +238,13 @@ impl ServerConfig {
             launcher: env.parse("FN_LAUNCHER", LauncherKind::Auto, "auto, docker or process")?,
             docker_stdio: env.parse("FN_DOCKER_STDIO", StdioPath::Auto, "auto, link or attach")?,
             docker_host: env.text("DOCKER_HOST")?,
-            docker_network: env.text("FN_DOCKER_NETWORKS")?,
+            docker_networks: env
+                .text("FN_DOCKER_NETWORKS")?
+                .unwrap_or_default()
+                .split_whitespace()
+                .map(str::to_owned)
+                .collect(),
+            container_limits: container_limits(env)?,
             iofs_dir: match env.path("FN_IOFS_PATH")? {
                 Some(dir) => cwd.join(dir),
                 None => data_dir.join("iofs"),

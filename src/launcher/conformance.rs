@@ -398,7 +398,7 @@ mod docker {
         let identity = format!("conformance-{stdio:?}");
         let config = DockerConfig {
             stdio,
-            network: Some("none".to_owned()),
+            networks: vec!["none".to_owned()],
             ..DockerConfig::new(identity, sockets.path())
         };
         let launcher = DockerLauncher::connect(config).await.unwrap();

@@ -47,6 +47,8 @@ pub struct Image {
     pub id: String,
     /// ENTRYPOINT followed by CMD; the first word may be a bare name to be found via PATH.
     pub command: Vec<String>,
+    /// Paths that the image wants to be writable.
+    pub volumes: Vec<String>,
 }
 
 /// How calls reach a function.

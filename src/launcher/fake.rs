@@ -83,6 +83,7 @@ impl Launcher for FakeLauncher {
             reference: reference.to_owned(),
             id: format!("fake:{reference}"),
             command: vec![reference.to_owned()],
+            volumes: Vec::new(),
         })
     }
 

@@ -7,6 +7,7 @@
 mod app;
 mod call;
 mod callable;
+mod container;
 mod format;
 mod function;
 mod id;
@@ -17,6 +18,7 @@ mod time;
 pub use app::{Annotations, App, Config};
 pub use call::{Call, CallStatus, CallTarget, FinishedCall, UnknownStatus};
 pub use callable::{Callable, CallableId, STREAMING_ANNOTATION};
+pub use container::ContainerLimits;
 pub use format::{Format, UnknownFormat};
 pub use function::{Function, Trigger};
 pub use id::{AppId, CallId, FnId, InvalidId, TriggerId};

@@ -57,6 +57,7 @@ fn pool_of(image: &str, config: PoolConfig) -> (Arc<Pool>, Arc<FakeLauncher>) {
             reference: image.to_owned(),
             id: image.to_owned(),
             command: Vec::new(),
+            volumes: Vec::new(),
         }),
         channel: crate::launcher::Channel::Stdio,
         env: BTreeMap::new(),

@@ -168,6 +168,41 @@ async fn a_function_runs_with_next_to_nothing_and_can_open_its_stdio() {
     }
 }
 
+// D1, D6: what an image declares as volumes is memory of the container's, bounded; the engine would
+// make folders on its disk.
+#[tokio::test(flavor = "multi_thread")]
+async fn containers_are_bounded_as_the_settings_say() {
+    let settings = [
+        ("FN_DOCKER_NETWORKS", "none none"),
+        ("FN_MAX_PIDS", "20"),
+        ("FN_MAX_OPEN_FILES", "100"),
+        ("FN_MAX_TMPFS_INODES", "1000"),
+    ];
+    let gateway = Gateway::start_with(Backend::Link, &settings).await;
+    let base = Example::Misbehave.image(&gateway).await;
+    let tag = "kiln-test-volumes:1";
+    image(tag, &format!("FROM {base}\nVOLUME /data\n")).await;
+    gateway.function_of("f", tag, json!({})).await;
+    let reply = gateway.post("/t/t/f", "works").await;
+    assert_eq!(reply.text(), "works");
+    let ids = containers(&gateway.identity()).await;
+    let docker = Docker::connect_with_unix_defaults().unwrap();
+    let found = docker.inspect_container(&ids[0], None).await.unwrap();
+    let volumes = found.mounts.unwrap_or_default();
+    let is_volume = |m: &bollard::models::MountPoint| m.name.is_some();
+    assert!(!volumes.iter().any(is_volume), "{volumes:?}");
+    let host = found.host_config.unwrap();
+    let options = "size=64m,mode=1777,nr_inodes=1000".to_owned();
+    let tmpfs = host.tmpfs.unwrap();
+    assert_eq!(tmpfs.get("/data"), Some(&options));
+    assert_eq!(tmpfs.get("/tmp"), Some(&options));
+    assert_eq!(host.pids_limit, Some(20));
+    let limits = host.ulimits.unwrap();
+    let nofile = limits.iter().find(|l| l.name.as_deref() == Some("nofile"));
+    assert_eq!(nofile.unwrap().hard, Some(100));
+    assert_eq!(limits.len(), 4);
+}
+
 // E2, and Fn's cli#719: the tag stays, the image behind it changes.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_rebuilt_tag_is_noticed_at_the_next_deploy() {

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use bollard::Docker;
 use bollard::errors::Error;
+use bollard::models::{SystemInfo, SystemInfoCgroupDriverEnum};
 use tokio::sync::OnceCell;
 
 use crate::launcher::LaunchError;
@@ -49,7 +50,10 @@ impl Engine {
             Docker::connect_with_unix(path, ANSWER_TIMEOUT_SECS, bollard::API_DEFAULT_VERSION)
                 .map_err(|e| LaunchError::EngineDown(e.to_string()))?;
         match tokio::time::timeout(CONNECT_TIMEOUT, client.negotiate_version()).await {
-            Ok(Ok(client)) => Ok(client),
+            Ok(Ok(client)) => {
+                report(&client).await;
+                Ok(client)
+            }
             Ok(Err(e)) => Err(refused("answer", &e)),
             Err(_) => Err(LaunchError::EngineDown(format!(
                 "no answer within {} seconds",
@@ -57,6 +61,43 @@ impl Engine {
             ))),
         }
     }
+}
+
+/// Says, once, which engine this is and what it cannot bound.
+async fn report(client: &Docker) {
+    let Ok(Ok(info)) = tokio::time::timeout(CONNECT_TIMEOUT, client.info()).await else {
+        return;
+    };
+    let options = info.security_options.clone().unwrap_or_default();
+    let has = |option: &str| options.iter().any(|o| o.contains(option));
+    tracing::info!(
+        version = info.server_version.as_deref().unwrap_or("unknown"),
+        cgroup = info.cgroup_version.map(|v| v.to_string()),
+        rootless = has("name=rootless"),
+        userns = has("name=userns"),
+        "the container engine"
+    );
+    for gap in gaps(&info) {
+        tracing::warn!("the container engine cannot bound {gap}");
+    }
+}
+
+/// What the engine says it cannot limit; an engine that says nothing can.
+fn gaps(info: &SystemInfo) -> Vec<&'static str> {
+    let rootless_v1 = info.cgroup_driver == Some(SystemInfoCgroupDriverEnum::NONE);
+    [
+        (info.memory_limit, "the memory of containers"),
+        (
+            info.swap_limit,
+            "the swap of containers, so memory limits may be exceeded by it",
+        ),
+        (info.cpu_cfs_quota, "the processor time of containers"),
+        (info.pids_limit, "the number of processes of containers"),
+    ]
+    .into_iter()
+    .filter(|(can, _)| rootless_v1 || *can == Some(false))
+    .map(|(_, gap)| gap)
+    .collect()
 }
 
 /// The engine's own words where it spoke; otherwise it is down.
@@ -100,4 +141,22 @@ pub(super) fn is_missing(error: &Error) -> bool {
             ..
         }
     )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_the_engine_cannot_bound_is_named() {
+        let mut info = SystemInfo::default();
+        assert!(gaps(&info).is_empty());
+        info.swap_limit = Some(false);
+        info.memory_limit = Some(true);
+        assert_eq!(gaps(&info).len(), 1);
+        assert!(gaps(&info)[0].contains("swap"));
+        // Rootless on cgroup v1: no limit works, whatever the engine says.
+        info.cgroup_driver = Some(SystemInfoCgroupDriverEnum::NONE);
+        assert_eq!(gaps(&info).len(), 4);
+    }
 }

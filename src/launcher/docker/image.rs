@@ -48,6 +48,7 @@ fn describe(reference: &str, found: bollard::models::ImageInspect) -> Result<Ima
         reference: reference.to_owned(),
         id: found.id.unwrap_or_default(),
         command,
+        volumes: config.volumes.unwrap_or_default(),
     })
 }
 

@@ -9,6 +9,7 @@ use tokio_util::task::TaskTracker;
 
 use super::engine::{Engine, is_missing, refused};
 use super::link::Links;
+use super::network::{Membership, Networks};
 use super::ward::DockerWard;
 use super::{attach, image, link, settings};
 use crate::launcher::folder::Folders;
@@ -16,6 +17,7 @@ use crate::launcher::socket::Doorstep;
 use crate::launcher::stdio::Pipes;
 use crate::launcher::supervise::supervise;
 use crate::launcher::{Channel, Image, Instance, LaunchError, LaunchSpec, Launcher, Stderr};
+use crate::model::ContainerLimits;
 
 /// How stdio travels between the gateway and a container.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -40,8 +42,10 @@ pub struct DockerConfig {
     pub sockets: PathBuf,
     /// As docker's `--user`; `None` for the image's own.
     pub user: Option<String>,
-    /// As docker's `--network`; `None` for the engine's default.
-    pub network: Option<String>,
+    /// As docker's `--network`, each container in the one with the fewest of ours; none for the
+    /// engine's default.
+    pub networks: Vec<String>,
+    pub limits: ContainerLimits,
     /// From create to the function's program running.
     pub start_timeout: Duration,
     pub pull_timeout: Duration,
@@ -57,7 +61,8 @@ impl DockerConfig {
             tag: None,
             sockets: sockets.into(),
             user: Some("1000:1000".to_owned()),
-            network: None,
+            networks: Vec::new(),
+            limits: ContainerLimits::default(),
             start_timeout: Duration::from_secs(30),
             pull_timeout: Duration::from_secs(600),
         }
@@ -71,6 +76,7 @@ pub struct DockerLauncher {
     config: DockerConfig,
     folders: Folders,
     links: Option<Links>,
+    networks: Networks,
     tasks: TaskTracker,
 }
 
@@ -101,6 +107,7 @@ impl DockerLauncher {
         let engine = Engine::new(config.host.clone());
         Ok(Self {
             engine,
+            networks: Networks::new(&config.networks),
             config,
             folders,
             links,
@@ -137,8 +144,11 @@ impl DockerLauncher {
         if doorstep.is_some() {
             ward.watch();
         }
+        let network = self.networks.join();
         let entrypoint = listener.is_some().then(link::entrypoint);
-        let body = settings::create_body(&self.config, spec, entrypoint, binds);
+        let name = network.as_ref().map(Membership::name);
+        let body = settings::create_body(&self.config, spec, name, entrypoint, binds);
+        ward.joined(network);
         let name = CreateContainerOptionsBuilder::default().name(id).build();
         match docker.create_container(Some(name), body).await {
             Ok(_) => ward.created(),

@@ -12,6 +12,7 @@ mod engine;
 mod image;
 mod launcher;
 mod link;
+mod network;
 mod settings;
 mod ward;
 

@@ -9,11 +9,8 @@ use bollard::models::{
 use super::launcher::DockerConfig;
 use crate::launcher::socket::SOCKET_NAME;
 use crate::launcher::{Channel, LaunchSpec};
+use crate::model::ContainerLimits;
 
-/// Processes and threads per container (Fn's default).
-const MAX_PIDS: i64 = 50;
-/// Open files per process (Fn's default).
-const MAX_OPEN_FILES: i64 = 350;
 /// Size of `/tmp` in MB where the function names none; the root is read-only.
 const DEFAULT_TMP_MB: u32 = 64;
 /// Where a container makes its socket, by the FDKs' convention.
@@ -24,6 +21,7 @@ const CPU_PERIOD_US: i64 = 100_000;
 pub(super) fn create_body(
     config: &DockerConfig,
     spec: &LaunchSpec,
+    network: Option<String>,
     entrypoint: Option<Vec<String>>,
     binds: Vec<String>,
 ) -> ContainerCreateBody {
@@ -35,7 +33,7 @@ pub(super) fn create_body(
         cmd: linked.then(|| spec.image.command.clone()),
         entrypoint,
         env: Some(env(spec)),
-        user: config.user.clone(),
+        user: config.user.clone().filter(|_| !config.limits.own_user),
         labels: Some(labels(config, spec)),
         tty: Some(false),
         open_stdin: Some(stdin),
@@ -48,7 +46,7 @@ pub(super) fn create_body(
             test: Some(vec!["NONE".to_owned()]),
             ..HealthConfig::default()
         }),
-        host_config: Some(host_config(config, spec, binds)),
+        host_config: Some(host_config(config, spec, network, binds)),
         ..ContainerCreateBody::default()
     }
 }
@@ -77,33 +75,32 @@ fn labels(config: &DockerConfig, spec: &LaunchSpec) -> HashMap<String, String> {
     labels
 }
 
-fn host_config(config: &DockerConfig, spec: &LaunchSpec, binds: Vec<String>) -> HostConfig {
+fn host_config(
+    config: &DockerConfig,
+    spec: &LaunchSpec,
+    network: Option<String>,
+    binds: Vec<String>,
+) -> HostConfig {
+    let limits = &config.limits;
     let memory = i64::try_from(spec.memory_mb << 20).unwrap_or(i64::MAX);
-    let tmp_mb = if spec.tmpfs_mb == 0 {
-        DEFAULT_TMP_MB
-    } else {
-        spec.tmpfs_mb
-    };
+    let unprivileged = !limits.own_user;
     HostConfig {
         memory: Some(memory),
-        // Equal to the memory: no swap.
+        // Equal to the memory: no swap. The kernel's own memory is left alone, new engines
+        // refuse a limit of it.
         memory_swap: Some(memory),
         cpu_period: spec.cpus.map(|_| CPU_PERIOD_US),
         cpu_quota: spec.cpus.map(|c| i64::from(c.get()) * CPU_PERIOD_US / 1000),
-        pids_limit: Some(MAX_PIDS),
-        ulimits: Some(vec![ResourcesUlimits {
-            name: Some("nofile".to_owned()),
-            soft: Some(MAX_OPEN_FILES),
-            hard: Some(MAX_OPEN_FILES),
-        }]),
-        cap_drop: Some(vec!["ALL".to_owned()]),
-        security_opt: Some(vec!["no-new-privileges".to_owned()]),
-        readonly_rootfs: Some(true),
-        tmpfs: Some(HashMap::from([(
-            "/tmp".to_owned(),
-            format!("size={tmp_mb}m"),
-        )])),
-        network_mode: config.network.clone(),
+        pids_limit: Some(limits.pids.into()),
+        ulimits: Some(ulimits(limits)),
+        cap_drop: unprivileged.then(|| vec!["ALL".to_owned()]),
+        security_opt: unprivileged.then(|| vec!["no-new-privileges".to_owned()]),
+        readonly_rootfs: Some(!limits.writable_root),
+        storage_opt: limits
+            .disk_mb
+            .map(|mb| HashMap::from([("size".to_owned(), format!("{mb}M"))])),
+        tmpfs: Some(tmpfs(limits, spec)),
+        network_mode: network,
         binds: Some(binds),
         // Any other driver would copy and store every response.
         log_config: Some(HostConfigLogConfig {
@@ -112,4 +109,37 @@ fn host_config(config: &DockerConfig, spec: &LaunchSpec, binds: Vec<String>) -> 
         }),
         ..HostConfig::default()
     }
+}
+
+fn ulimits(limits: &ContainerLimits) -> Vec<ResourcesUlimits> {
+    let limit = |name: &str, value: u32| ResourcesUlimits {
+        name: Some(name.to_owned()),
+        soft: Some(value.into()),
+        hard: Some(value.into()),
+    };
+    vec![
+        limit("nofile", limits.open_files),
+        limit("memlock", limits.locked_memory),
+        limit("sigpending", limits.pending_signals),
+        limit("msgqueue", limits.message_queue),
+    ]
+}
+
+/// `/tmp`, and what the image declares as volumes: the engine would make a folder on its disk for
+/// each of those, without a bound.
+fn tmpfs(limits: &ContainerLimits, spec: &LaunchSpec) -> HashMap<String, String> {
+    let megabytes = match spec.tmpfs_mb {
+        0 => DEFAULT_TMP_MB,
+        given => given,
+    };
+    let inodes = limits
+        .tmpfs_inodes
+        .map(|inodes| format!(",nr_inodes={inodes}"));
+    // Everybody may write, and remove what is their own: the function may run as any user.
+    let options = format!("size={megabytes}m,mode=1777{}", inodes.unwrap_or_default());
+    let volumes = spec.image.volumes.iter().map(String::as_str);
+    std::iter::once("/tmp")
+        .chain(volumes)
+        .map(|path| (path.to_owned(), options.clone()))
+        .collect()
 }

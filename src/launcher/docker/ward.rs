@@ -11,6 +11,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use super::engine::is_missing;
+use super::network::Membership;
 use crate::launcher::Exit;
 use crate::launcher::folder::Folder;
 use crate::launcher::supervise::Ward;
@@ -37,6 +38,8 @@ pub(super) struct DockerWard {
     folder: Option<Folder>,
     streams: Option<CancellationToken>,
     watched: bool,
+    /// Given up after the container.
+    network: Option<Membership>,
     existence: Existence,
 }
 
@@ -54,6 +57,7 @@ impl DockerWard {
             folder,
             streams: None,
             watched: false,
+            network: None,
             existence: Existence::Unknown,
         }
     }
@@ -66,6 +70,11 @@ impl DockerWard {
     /// The engine has refused to create the container.
     pub(super) fn refused(mut self) {
         self.existence = Existence::Removed;
+    }
+
+    /// The container's place in a network.
+    pub(super) fn joined(&mut self, network: Option<Membership>) {
+        self.network = network;
     }
 
     /// The container's end is waited for from now on: nothing else would tell of it.
@@ -120,10 +129,11 @@ impl Drop for DockerWard {
         if existence == Existence::Removed {
             return;
         }
-        let (docker, id, folder) = (self.docker.clone(), self.id.clone(), self.folder.take());
+        let (docker, id) = (self.docker.clone(), self.id.clone());
+        let held = (self.folder.take(), self.network.take());
         self.tasks.spawn(async move {
             remove(&docker, &id, existence == Existence::Created).await;
-            drop(folder);
+            drop(held);
         });
     }
 }

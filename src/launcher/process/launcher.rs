@@ -83,6 +83,7 @@ impl Launcher for ProcessLauncher {
             reference: reference.to_owned(),
             id: format!("{path}@{state}"),
             command: vec![path.to_owned()],
+            volumes: Vec::new(),
         })
     }
 
