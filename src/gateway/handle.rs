@@ -3,7 +3,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use http::header::{CONTENT_TYPE, HOST, HeaderName, HeaderValue};
-use http::{HeaderMap, Method, Request, Response, StatusCode};
+use http::{HeaderMap, Method, Request, Response, StatusCode, Version};
 use http_body_util::combinators::UnsyncBoxBody;
 use http_body_util::{BodyExt, Either};
 use hyper::body::Incoming;
@@ -20,6 +20,9 @@ use crate::format::{CallRequest, RequestBody, Via};
 use crate::invoke::{CallResponse, Invoker, ResponseBody};
 use crate::model::{CallId, Callable};
 use crate::store::{Catalog, Miss};
+
+/// The longest response that is held for a caller who has to be told its length.
+const HELD: u64 = 64 << 20;
 
 /// The control plane, as far as the gateway cares.
 pub type Control = BoxCloneSyncService<
@@ -179,11 +182,14 @@ impl Gateway {
             via: target.via(),
             body,
         };
-        let response = self
-            .invoker
-            .call(&callable, call)
-            .await
-            .map_err(Failure::Fault)?;
+        let called = self.invoker.call(&callable, call).await;
+        let mut response = called.map_err(Failure::Fault)?;
+        if head.version == Version::HTTP_10 {
+            // It knows no chunks: without a length the connection's end would end the body, also
+            // when the function broke off.
+            let body = response.body.with_length(HELD, callable.format).await;
+            response.body = body.map_err(Failure::Fault)?;
+        }
         Ok(outgoing(&callable, &head.method, response))
     }
 

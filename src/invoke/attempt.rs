@@ -1,6 +1,5 @@
 //! One try at one container: the head of its response, and then its body, whole or as it comes.
 
-use std::io;
 use std::pin::pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
@@ -346,6 +345,5 @@ impl Run {
 }
 
 async fn broken(sender: &mpsc::Sender<Piece>, fault: &Fault) {
-    let error = io::Error::other(fault.to_string());
-    let _ = timeout(STALLED, sender.send(Piece::Broken(error))).await;
+    let _ = timeout(STALLED, sender.send(Piece::Broken(fault.clone()))).await;
 }

@@ -2,10 +2,13 @@ use std::io;
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
 use http::{HeaderMap, StatusCode};
 use http_body::{Body, Frame, SizeHint};
 use tokio::sync::mpsc;
+
+use super::fault::Fault;
+use crate::model::Format;
 
 /// What a function answered.
 #[derive(Debug)]
@@ -33,7 +36,7 @@ pub(super) enum Piece {
     Data(Bytes),
     End,
     /// The function broke off.
-    Broken(io::Error),
+    Broken(Fault),
 }
 
 impl ResponseBody {
@@ -53,6 +56,26 @@ impl ResponseBody {
     /// Whether nothing will come.
     pub fn is_empty(&self) -> bool {
         self.left == Some(0)
+    }
+
+    /// This body with its length known: where only its end would tell, it is read to that, if it
+    /// has at most `limit` bytes. For callers who could not tell an end from a break.
+    pub async fn with_length(mut self, limit: u64, format: Format) -> Result<Self, Fault> {
+        let Some(rest) = self.rest.as_mut().filter(|_| self.left.is_none()) else {
+            return Ok(self);
+        };
+        let mut body = BytesMut::from(&self.first[..]);
+        loop {
+            match rest.recv().await {
+                Some(Piece::Data(data)) => body.extend_from_slice(&data),
+                Some(Piece::End) => return Ok(body.freeze().into()),
+                Some(Piece::Broken(fault)) => return Err(fault),
+                None => return Err(Fault::ShuttingDown),
+            }
+            if body.len() as u64 > limit {
+                return Err(Fault::ResponseTooLarge { format });
+            }
+        }
     }
 
     fn data(&mut self, data: Bytes) -> Poll<Option<Result<Frame<Bytes>, io::Error>>> {
@@ -94,7 +117,7 @@ impl Body for ResponseBody {
                 self.rest = None;
                 return Poll::Ready(None);
             }
-            Some(Piece::Broken(error)) => error,
+            Some(Piece::Broken(fault)) => io::Error::other(fault.to_string()),
             // Nobody said that this was the end, so it must not look like one.
             None => io::ErrorKind::UnexpectedEof.into(),
         };

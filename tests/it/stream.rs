@@ -4,6 +4,8 @@ use std::time::Duration;
 
 use futures_util::{StreamExt, stream};
 use serde_json::json;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
 
 use crate::support::{Backend, Example, Gateway, backends, eventually};
 
@@ -88,6 +90,21 @@ async fn a_response_that_breaks_off_never_looks_complete(backend: Backend) {
         assert!(reply.bytes().await.is_err(), "{mode}");
         assert_eq!(gateway.get("/t/t/m").await.status, 200);
     }
+    // A caller that knows no chunks gets a length, or is told what went wrong.
+    let old = async |query: &str| {
+        let mut stream = TcpStream::connect(gateway.address()).await.unwrap();
+        let request = format!("GET /t/t/m?mode={query} HTTP/1.0\r\nHost: x\r\n\r\n");
+        stream.write_all(request.as_bytes()).await.unwrap();
+        let mut answer = Vec::new();
+        stream.read_to_end(&mut answer).await.unwrap();
+        String::from_utf8(answer).unwrap()
+    };
+    let answer = old("endless,chunked&n=1000000").await;
+    assert!(answer.contains("\r\nContent-Length: 1000000\r\n"));
+    assert!(answer.ends_with(&"x".repeat(1_000_000)));
+    let answer = old("endless,dies,chunked&n=1000000").await;
+    assert!(answer.starts_with("HTTP/1.0 502 "), "{answer}");
+    assert!(answer.contains("container exit code 3"), "{answer}");
 }
 
 // B3
