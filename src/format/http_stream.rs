@@ -129,12 +129,13 @@ impl Exchange for StreamExchange {
         self.http.poll_data(cx, lane)
     }
 
+    /// What is left of a request would be taken for the next one; but that goes for the connection
+    /// only. Many servers answer without reading what their handlers do not ask for.
     fn is_clean(&self, lane: &mut Lane) -> bool {
-        let clean = self.http.is_clean(lane);
-        if self.last {
+        if self.last || !self.http.is_clean(lane) {
             lane.disconnect();
         }
-        clean
+        true
     }
 }
 

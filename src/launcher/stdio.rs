@@ -109,10 +109,12 @@ impl Stdin {
     }
 
     /// How many of the bytes written the function has not read yet; `None` where nobody can tell.
+    /// Over a socket, some number that is 0 only if there are none.
     pub fn unread(&self) -> Option<u64> {
         match self {
             Self::Pipe(pipe) => rustix::io::ioctl_fionread(pipe).ok(),
-            Self::Stream(_) | Self::Socket(_) | Self::Closed => None,
+            Self::Socket(socket) => in_flight(socket.as_ref()),
+            Self::Stream(_) | Self::Closed => None,
         }
     }
 
@@ -190,6 +192,20 @@ impl AsyncRead for Stdout {
     ) -> Poll<io::Result<()>> {
         Self::poll_read(self.get_mut(), cx, buf)
     }
+}
+
+/// What the peer of a unix socket has not read yet, as the kernel accounts for it.
+fn in_flight(socket: &tokio::net::UnixStream) -> Option<u64> {
+    /// SIOCOUTQ, see unix(7).
+    const OUTQ: rustix::ioctl::Opcode = 0x5411;
+
+    #[expect(unsafe_code, reason = "rustix has no wrapper for this request")]
+    // SAFETY: the request writes one int and has no other effect.
+    let bytes = unsafe {
+        let request = rustix::ioctl::Getter::<OUTQ, std::ffi::c_int>::new();
+        rustix::ioctl::ioctl(socket, request)
+    };
+    bytes.ok().and_then(|bytes| u64::try_from(bytes).ok())
 }
 
 fn enlarge(pipe: &impl AsFd, bytes: u64) {

@@ -52,6 +52,9 @@ impl std::fmt::Debug for Lane {
 /// More blank bytes than this between two calls are a doubt after all.
 const BLANK_BYTES: usize = 64;
 
+/// A larger buffer than this is not worth its memory while its container idles.
+const KEPT_BYTES: usize = 64 << 10;
+
 fn is_blank(bytes: &[u8]) -> bool {
     bytes
         .iter()
@@ -166,6 +169,9 @@ impl Lane {
     pub(super) fn rest(&mut self) {
         self.calls += 1;
         self.blank = 0;
+        if self.inbox.is_empty() && self.inbox.capacity() > KEPT_BYTES {
+            self.inbox = BytesMut::new();
+        }
         self.rested = Instant::now();
     }
 

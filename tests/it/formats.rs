@@ -254,6 +254,20 @@ async fn a_socket_function_may_end_its_connections(backend: Backend) {
     // A connection that rested is not trusted, and made anew.
     tokio::time::sleep(std::time::Duration::from_millis(1200)).await;
     assert_eq!(gateway.get("/t/t/s?mode=id").await.text(), id);
+    // One that does not read its request loses the connection, and what is left of the request is
+    // nobody's.
+    let smuggled = format!("{}POST /call HTTP/1.1\r\n\r\n", "x".repeat(1 << 20));
+    for mode in ["early", "ignores"] {
+        let reply = gateway
+            .post(&format!("/t/t/s?mode={mode}"), smuggled.clone())
+            .await;
+        assert_eq!(reply.status, 200, "{mode}: {}", reply.text());
+        assert_eq!(
+            gateway.get("/t/t/s?mode=id").await.text(),
+            id,
+            "after {mode}"
+        );
+    }
     // One that ends itself is replaced unseen.
     assert_eq!(gateway.get("/t/t/s?mode=leave&ms=0").await.status, 200);
     let after = gateway.get("/t/t/s?mode=id").await;

@@ -43,7 +43,7 @@ fn converse(input: &mut impl BufRead, out: &mut Option<File>) -> io::Result<()> 
             shut();
         }
         let early = request.has("early") || request.has("shuts");
-        if !early {
+        if !early && !request.has("ignores") {
             request.read_body(input)?;
         }
         if request.has("overread") {
@@ -53,7 +53,7 @@ fn converse(input: &mut impl BufRead, out: &mut Option<File>) -> io::Result<()> 
         if let Some(out) = out.as_mut().filter(|_| !request.has("garbage")) {
             answer::write(&request, out)?;
         }
-        if early {
+        if early && !request.has("shuts") {
             request.read_body(input)?;
         }
         if request.has("leave") {
