@@ -32,9 +32,11 @@ enum Behaviour {
     BareName,
     /// Writes its environment to stdout, a line each, and exits.
     Env,
+    /// Does not read stdin; exits with code 5 when it is told to end.
+    Traps,
 }
 
-use Behaviour::{BareName, Cat, ClosesStdout, Deaf, Env, Exit7, OpensStderr, TalksToStderr};
+use Behaviour::{BareName, Cat, ClosesStdout, Deaf, Env, Exit7, OpensStderr, TalksToStderr, Traps};
 
 /// Generous: an engine under load starts slowly, and a test must not depend on it.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -105,6 +107,9 @@ async fn conformance(launcher: &dyn Launcher, image: impl Fn(Behaviour) -> Optio
         if let Some(image) = image(OpensStderr) {
             stderr_lines_are_kept(launcher, &image, &["by path"]).await;
         }
+        if let Some(image) = image(Traps) {
+            a_function_may_end_in_order(launcher, &image).await;
+        }
         if let Some(image) = image(BareName) {
             bytes_travel_both_ways(launcher, &image).await;
         }
@@ -160,6 +165,17 @@ async fn close(stdin: Stdin) {
         // The other half of the connection lives on, so end of file has to be said.
         Stdin::Stream(mut stream) => stream.shutdown().await.unwrap(),
         Stdin::Socket(_) | Stdin::Closed => {}
+    }
+}
+
+async fn a_function_may_end_in_order(launcher: &dyn Launcher, image: &str) {
+    for has_stdin in [true, false] {
+        let mut instance = launch(launcher, image).await.unwrap();
+        // It says so once its trap is set.
+        assert_eq!(read(&mut instance.stdout, 6).await, b"ready\n");
+        drop(instance.stdin);
+        instance.control.close(has_stdin);
+        assert_eq!(instance.control.ended().await, Exit::Code(5));
     }
 }
 
@@ -287,7 +303,7 @@ async fn the_fake_conforms() {
             0
         });
     let image = |behaviour| match behaviour {
-        OpensStderr | BareName => None,
+        OpensStderr | BareName | Traps => None,
         other => Some(format!("{other:?}")),
     };
     conformance(&fake, image).await;
@@ -303,6 +319,7 @@ fn script(behaviour: Behaviour) -> &'static str {
         Deaf => "exec sleep 1000",
         ClosesStdout => "exec >&-; exec sleep 1000",
         Env => "exec env",
+        Traps => "trap 'exit 5' TERM; echo ready; while :; do sleep 0.1; done",
     }
 }
 
@@ -391,6 +408,7 @@ mod docker {
             ClosesStdout,
             BareName,
             Env,
+            Traps,
         ] {
             build(behaviour).await;
         }

@@ -160,6 +160,8 @@ impl Ward for FakeWard {
         true
     }
 
+    async fn terminate(&mut self) {}
+
     async fn kill(&mut self) {
         self.body = None;
     }

@@ -12,6 +12,10 @@ use crate::launcher::stderr::Stream;
 /// stdout, before it is killed.
 const GRACE: Duration = Duration::from_secs(2);
 
+/// How long a function that reads stdin has to end by itself before it is told to by SIGTERM.
+/// One that listens on a socket sees no end of file and is told at once.
+const BEFORE_SIGTERM: Duration = Duration::from_secs(1);
+
 /// How long the last stderr lines may take to arrive after the end; a grandchild that holds the
 /// pipe open must not hold us up.
 const LAST_WORDS: Duration = Duration::from_millis(200);
@@ -42,7 +46,8 @@ impl fmt::Display for Exit {
 
 enum Command {
     Kill,
-    Close,
+    /// With the time until SIGTERM.
+    Close(Duration),
     Autopsy,
 }
 
@@ -57,7 +62,7 @@ impl fmt::Debug for Command {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::Kill => "Kill",
-            Self::Close => "Close",
+            Self::Close(_) => "Close",
             Self::Autopsy => "Autopsy",
         })
     }
@@ -69,9 +74,15 @@ impl Control {
         let _ = self.commands.send(Command::Kill);
     }
 
-    /// Lets the instance exit by itself, its stdin having been closed; kills it after a grace.
-    pub fn close(&self) {
-        let _ = self.commands.send(Command::Close);
+    /// Lets the instance exit by itself, its stdin having been closed, or tells it to by SIGTERM
+    /// if it has none or takes too long; kills it after a grace.
+    pub fn close(&self, has_stdin: bool) {
+        let patience = if has_stdin {
+            BEFORE_SIGTERM
+        } else {
+            Duration::ZERO
+        };
+        let _ = self.commands.send(Command::Close(patience));
     }
 
     /// Waits for the end of an instance that is watched.
@@ -100,6 +111,8 @@ pub(crate) trait Ward: Send + 'static {
     /// Whether [`Ward::ended`] is cheap enough, or needed enough, to wait for all the
     /// instance's life.
     fn watched(&self) -> bool;
+    /// Asks the instance to end, by SIGTERM; it may have ended already.
+    fn terminate(&mut self) -> impl Future<Output = ()> + Send;
     /// Ends the instance; it may have ended already.
     fn kill(&mut self) -> impl Future<Output = ()> + Send;
     /// Leaves nothing behind.
@@ -124,8 +137,13 @@ pub(crate) fn supervise<W: Ward>(
         let exit = loop {
             tokio::select! {
                 command = inbox.recv() => match command {
-                    Some(Command::Close | Command::Autopsy) => {
-                        break end(&mut ward, &mut inbox, log.as_mut(), &mut log_open).await;
+                    Some(Command::Close(patience)) => {
+                        let patience = Some(patience);
+                        break end(&mut ward, patience, &mut inbox, log.as_mut(), &mut log_open)
+                            .await;
+                    }
+                    Some(Command::Autopsy) => {
+                        break end(&mut ward, None, &mut inbox, log.as_mut(), &mut log_open).await;
                     }
                     Some(Command::Kill) | None => {
                         ward.kill().await;
@@ -145,26 +163,34 @@ pub(crate) fn supervise<W: Ward>(
     Control { commands, exit }
 }
 
-/// Waits for the end within the grace, reading stderr all the while; kills after it.
+/// Waits for the end within the grace, reading stderr all the while; kills after it. `patience`:
+/// the time until SIGTERM, if there is to be one.
 async fn end<W: Ward>(
     ward: &mut W,
+    patience: Option<Duration>,
     inbox: &mut mpsc::UnboundedReceiver<Command>,
     mut log: std::pin::Pin<&mut impl Future<Output = ()>>,
     log_open: &mut bool,
 ) -> Exit {
     let deadline = tokio::time::sleep(GRACE);
-    tokio::pin!(deadline);
+    let reminder = tokio::time::sleep(patience.unwrap_or_default());
+    tokio::pin!(deadline, reminder);
+    let mut reminded = patience.is_none();
     let mut owned = true;
     loop {
         tokio::select! {
             exit = ward.ended() => return exit,
             () = &mut deadline => break,
+            () = &mut reminder, if !reminded => {
+                reminded = true;
+                ward.terminate().await;
+            }
             () = &mut log, if *log_open => *log_open = false,
             command = inbox.recv(), if owned => match command {
                 Some(Command::Kill) => break,
                 // The owner let go of it on purpose; it still has its grace.
                 None => owned = false,
-                Some(Command::Close | Command::Autopsy) => {}
+                Some(Command::Close(_) | Command::Autopsy) => {}
             },
         }
     }

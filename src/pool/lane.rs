@@ -195,9 +195,9 @@ impl Lane {
         self.stderr.tail()
     }
 
-    /// Lets the function end by itself: end of file on its stdin, then a grace.
+    /// Lets the function end by itself: end of file on its stdin or SIGTERM, then a grace.
     pub(super) fn close(self) {
-        self.control.close();
+        self.control.close(self.socket.is_none());
     }
 
     /// Ends the function now.

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use bollard::Docker;
 use bollard::query_parameters::{
-    KillContainerOptions, RemoveContainerOptionsBuilder, WaitContainerOptions,
+    KillContainerOptionsBuilder, RemoveContainerOptionsBuilder, WaitContainerOptions,
 };
 use futures_util::StreamExt;
 use tokio_util::sync::CancellationToken;
@@ -90,6 +90,16 @@ impl DockerWard {
     }
 }
 
+impl DockerWard {
+    async fn signal(&self, name: &str) {
+        let options = KillContainerOptionsBuilder::default().signal(name).build();
+        if let Err(e) = self.docker.kill_container(&self.id, Some(options)).await {
+            // Most often it has just exited; removal is by force anyway.
+            tracing::debug!(container = %self.id, error = %e, "{name}");
+        }
+    }
+}
+
 impl Ward for DockerWard {
     async fn ended(&mut self) -> Exit {
         let exit = wait(&self.docker, &self.id).await;
@@ -103,15 +113,12 @@ impl Ward for DockerWard {
         self.watched || self.streams.is_some()
     }
 
+    async fn terminate(&mut self) {
+        self.signal("SIGTERM").await;
+    }
+
     async fn kill(&mut self) {
-        let killed = self
-            .docker
-            .kill_container(&self.id, None::<KillContainerOptions>)
-            .await;
-        if let Err(e) = killed {
-            // Most often it has just exited; removal is by force anyway.
-            tracing::debug!(container = %self.id, error = %e, "kill");
-        }
+        self.signal("SIGKILL").await;
     }
 
     async fn remove(mut self) {

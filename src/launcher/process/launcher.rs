@@ -218,6 +218,12 @@ impl Ward for ProcessWard {
         true
     }
 
+    async fn terminate(&mut self) {
+        if let Some(group) = self.group {
+            let _ = rustix::process::kill_process_group(group, Signal::TERM);
+        }
+    }
+
     async fn kill(&mut self) {
         if let Some(group) = self.group {
             // The whole group: children of the function must not outlive it.
