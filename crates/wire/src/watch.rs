@@ -184,8 +184,15 @@ fn check_start(
         *line_seen = true;
         let end = head.iter().position(|&byte| byte == b'\r').unwrap_or(0);
         let line = &head[..end];
-        if !line.ends_with(b" HTTP/1.1") && !line.ends_with(b" HTTP/1.0") {
+        let Some(start) = line
+            .strip_suffix(b" HTTP/1.1")
+            .or_else(|| line.strip_suffix(b" HTTP/1.0"))
+        else {
             return Err(DecodeError::BadVersion { seen: seen(line) });
+        };
+        let method = start.iter().take_while(|&&byte| byte != b' ').count();
+        if start.len() - method > 1 + limits.target_bytes {
+            return Err(too_long(0, limits));
         }
     }
     Ok(())

@@ -301,6 +301,10 @@ fn too_much_is_named_before_its_end_is_there() {
             format!("GET /{} HTTP/1.1\r\nHost: x\r\n\r\n", &long[..100]),
             "TargetTooLong",
         ),
+        (
+            format!("GET /{} HTTP/1.1\r\nHost", &long[..100]),
+            "TargetTooLong",
+        ),
         (format!("GET / HTTP/1.1\r\nA: {long}"), "HeadTooLarge"),
         (
             format!("GET / HTTP/1.1\r\nA: {long}\r\n\r\n"),
