@@ -1,5 +1,6 @@
 use crate::body::{Body, Step};
 use crate::error::{DecodeError, seen};
+use crate::head::BodyLength;
 use crate::limits::Limits;
 use crate::request::{METHOD_BYTES, check_opening};
 use crate::rules::{Checked, check};
@@ -144,6 +145,11 @@ impl RequestWatch {
             return Ok(None);
         };
         let Checked { length, last } = check(&head[..end], lines, &self.limits)?;
+        if matches!(length, BodyLength::Known(bytes) if bytes > self.limits.body_bytes) {
+            return Err(DecodeError::BodyTooLarge {
+                limit: self.limits.body_bytes,
+            });
+        }
         self.requests += 1;
         self.last = last;
         self.state = State::Body(Body::new(length));

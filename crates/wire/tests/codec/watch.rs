@@ -327,6 +327,28 @@ fn too_much_is_named_before_its_end_is_there() {
 }
 
 #[test]
+fn a_body_beyond_the_limit_does_not_pass_whatever_its_framing() {
+    let limits = Limits {
+        body_bytes: 10,
+        ..Limits::default()
+    };
+    for (framing, size, fault) in [
+        ("Content-Length: 10\r\n\r\n", "", None),
+        ("Content-Length: 11\r\n\r\n", "", Some("BodyTooLarge")),
+        ("Transfer-Encoding: chunked\r\n\r\n", "a\r\n", None),
+        (
+            "Transfer-Encoding: chunked\r\n\r\n",
+            "b\r\n",
+            Some("BodyTooLarge"),
+        ),
+    ] {
+        let input = format!("POST / HTTP/1.1\r\nHost: x\r\n{framing}{size}");
+        let outcome = watch_with(limits.clone(), &[input.as_bytes()]);
+        assert_eq!(outcome.fault.as_deref(), fault, "{framing}{size}");
+    }
+}
+
+#[test]
 fn a_body_that_is_not_all_there_is_known_as_such() {
     let mut watch = RequestWatch::new(Limits::default());
     let head = b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 2\r\n\r\n";
