@@ -5,6 +5,7 @@
 //! from files to findings, tried on small samples first and then on the tree.
 
 use std::collections::BTreeSet;
+use std::ops::Range;
 use std::path::Path;
 use std::{fmt, fs};
 
@@ -75,6 +76,10 @@ const UNWANTED: [&str; 7] = [
     concat!("in this", " session"),
     concat!("sub", "agent"),
 ];
+
+/// The page that says what may go wrong around a call, and its cases: a letter, and how many.
+const ROBUSTNESS: &str = "docs/robustness.md";
+const CASES: [(char, usize); 3] = [('A', 19), ('B', 8), ('C', 22)];
 
 /// Folders that hold what was made, not what was written.
 const SKIPPED_DIRS: [&str; 6] = [
@@ -165,32 +170,67 @@ fn sources() -> Vec<File> {
 /// The code alone: every byte of a comment, a string or a character becomes a space, so that
 /// lines and columns stay where they are.
 fn code_of(text: &str) -> String {
+    let ranges: Vec<_> = others(text).into_iter().map(|(_, range)| range).collect();
+    blanked(text, &ranges)
+}
+
+/// The comments alone, where they stand.
+fn comments_of(text: &str) -> String {
+    let mut rest = Vec::new();
+    let mut at = 0;
+    for (other, range) in others(text) {
+        if other == Other::Comment {
+            rest.push(at..range.start);
+            at = range.end;
+        }
+    }
+    rest.push(at..text.len());
+    blanked(text, &rest)
+}
+
+fn blanked(text: &str, ranges: &[Range<usize>]) -> String {
+    let mut bytes = text.as_bytes().to_vec();
+    for range in ranges {
+        for byte in &mut bytes[range.clone()] {
+            if *byte != b'\n' {
+                *byte = b' ';
+            }
+        }
+    }
+    String::from_utf8(bytes).expect("only whole comments and strings were replaced, or kept")
+}
+
+/// What is not code.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Other {
+    Comment,
+    Literal,
+}
+
+/// Where the comments, the strings and the characters are.
+fn others(text: &str) -> Vec<(Other, Range<usize>)> {
     let bytes = text.as_bytes();
-    let mut code = bytes.to_vec();
+    let mut found = Vec::new();
     let mut at = 0;
     while at < bytes.len() {
-        let end = match bytes[at] {
-            b'/' if bytes[at..].starts_with(b"//") => line_end(bytes, at),
-            b'/' if bytes[at..].starts_with(b"/*") => comment_end(bytes, at),
+        let (other, end) = match bytes[at] {
+            b'/' if bytes[at..].starts_with(b"//") => (Other::Comment, line_end(bytes, at)),
+            b'/' if bytes[at..].starts_with(b"/*") => (Other::Comment, comment_end(bytes, at)),
             b'r' if at == 0 || bytes[at - 1] == b'b' || !is_word(bytes[at - 1]) => {
-                raw_string_end(bytes, at)
+                (Other::Literal, raw_string_end(bytes, at))
             }
-            b'"' => quoted_end(bytes, at, b'"'),
-            b'\'' => char_end(bytes, at),
-            _ => at,
+            b'"' => (Other::Literal, quoted_end(bytes, at, b'"')),
+            b'\'' => (Other::Literal, char_end(bytes, at)),
+            _ => (Other::Literal, at),
         };
         if end == at {
             at += 1;
             continue;
         }
-        for byte in &mut code[at..end] {
-            if *byte != b'\n' {
-                *byte = b' ';
-            }
-        }
+        found.push((other, at..end));
         at = end;
     }
-    String::from_utf8(code).expect("only whole comments and strings were replaced")
+    found
 }
 
 fn line_end(bytes: &[u8], start: usize) -> usize {
@@ -577,6 +617,81 @@ fn resolve(dir: &str, target: &str) -> String {
     parts.join("/")
 }
 
+/// Every case has a row on its page, the tests that the row names exist, and a comment in the
+/// Rust of the repository names the case, so that a reader of either finds the other.
+fn unproven_cases(files: &[File]) -> Vec<Finding> {
+    let Some(page) = files.iter().find(|f| f.path == ROBUSTNESS) else {
+        return vec![Finding {
+            path: ROBUSTNESS.to_owned(),
+            line: 1,
+            what: "there is no such page".to_owned(),
+        }];
+    };
+    let rust: Vec<&File> = files
+        .iter()
+        .filter(|file| {
+            let ours = ["src/", "crates/", "fdk/", "tests/"];
+            let inside = ours.iter().any(|dir| file.path.starts_with(dir));
+            // What is said here is about pages, not about calls.
+            inside && file.path.ends_with(".rs") && file.path != "tests/tidy.rs"
+        })
+        .collect();
+    let functions: BTreeSet<String> = rust.iter().flat_map(|f| functions_of(&f.text)).collect();
+    let comments: Vec<String> = rust.iter().map(|f| comments_of(&f.text)).collect();
+    let mut findings = Vec::new();
+    for (letter, count) in CASES {
+        for number in 1..=count {
+            let case = format!("{letter}{number}");
+            let start = format!("| {case} |");
+            let Some(row) = page.text.lines().position(|line| line.starts_with(&start)) else {
+                findings.push(finding(page, 0, format!("no row for {case}")));
+                continue;
+            };
+            let mut say = |what: String| {
+                findings.push(Finding {
+                    path: page.path.clone(),
+                    line: row + 1,
+                    what,
+                });
+            };
+            let tests = tests_of(page.text.lines().nth(row).unwrap_or_default());
+            if tests.is_empty() {
+                say(format!("{case} names no test in its last column"));
+            }
+            for test in tests {
+                let name = test.rsplit("::").next().unwrap_or(test);
+                if !functions.contains(name) {
+                    say(format!("{case}: no test {test}"));
+                }
+            }
+            let named = |text: &String| words(text, &case).next().is_some();
+            if !comments.iter().any(named) {
+                say(format!("no comment beside a test names {case}"));
+            }
+        }
+    }
+    findings
+}
+
+/// The tests that the last column of a row names in backticks.
+fn tests_of(row: &str) -> Vec<&str> {
+    let row = row.trim_end();
+    let row = row.strip_suffix('|').unwrap_or(row);
+    let column = row.rsplit('|').next().unwrap_or_default();
+    column.split('`').skip(1).step_by(2).collect()
+}
+
+/// The names of all functions.
+fn functions_of(text: &str) -> Vec<String> {
+    let code = code_of(text);
+    let names = words(&code, "fn").filter_map(|at| {
+        let rest = &code[at + 2..];
+        let start = at + 2 + (rest.len() - rest.trim_start().len());
+        name_at(&code, start).map(|(_, name)| name)
+    });
+    names.collect()
+}
+
 fn assert_none(rule: &str, findings: &[Finding]) {
     let list: Vec<String> = findings.iter().map(ToString::to_string).collect();
     assert!(findings.is_empty(), "{rule}\n{}\n", list.join("\n"));
@@ -687,6 +802,12 @@ fn pages_link_to_files_that_are_there() {
     assert_none("a link leads somewhere", &findings);
 }
 
+#[test]
+fn every_case_of_robustness_has_its_tests() {
+    let rule = "docs/robustness.md names a test for every case, and a comment names the case";
+    assert_none(rule, &unproven_cases(&tree()));
+}
+
 // === The rules can fail ===
 
 fn file(path: &str, text: &str) -> File {
@@ -716,6 +837,60 @@ fn comments_strings_and_characters_are_no_code() {
     ] {
         assert_eq!(code_of(text), code, "{text}");
     }
+}
+
+#[test]
+fn comments_are_told_from_code_and_strings() {
+    for (text, comments) in [
+        ("a // b\nc", "  // b\n "),
+        ("f(\"// b\") /* ü */", "          /* ü */"),
+        ("'\"' // \"", "    // \""),
+        ("", ""),
+    ] {
+        assert_eq!(comments_of(text), comments, "{text}");
+    }
+}
+
+#[test]
+fn a_case_without_a_row_a_test_or_a_comment_is_found() {
+    assert_eq!(
+        shown(&unproven_cases(&[])),
+        ["docs/robustness.md:1: there is no such page"]
+    );
+    let cases = CASES.iter().flat_map(|(letter, count)| {
+        let numbers = 1..=*count;
+        numbers.map(move |number| format!("{letter}{number}"))
+    });
+    let cases: Vec<String> = cases.collect();
+    let rows = cases
+        .iter()
+        .map(|case| format!("| {case} | a `|` | `it::a::b`, `c` |\n"));
+    let rows = format!("| ID | Case | Tests |\n{}", rows.collect::<String>());
+    let comments = cases.iter().map(|case| format!("// {case}: why\n"));
+    let comments = comments.collect::<String>();
+    let code = format!("{comments}async fn b() {{}}\nfn c() {{}}\n");
+    let found = |rows: &str, code: &str| {
+        let page = file(ROBUSTNESS, rows);
+        shown(&unproven_cases(&[page, file("tests/it/a.rs", code)]))
+    };
+    assert_eq!(found(&rows, &code), [""; 0]);
+    assert_eq!(
+        found(&rows.replace("| A2 |", "| A0 |"), &code),
+        ["docs/robustness.md:1: no row for A2"]
+    );
+    assert_eq!(
+        found(&rows.replacen("it::a::b", "it::a::d", 1), &code),
+        ["docs/robustness.md:2: A1: no test it::a::d"]
+    );
+    assert_eq!(
+        found(&rows.replacen("`it::a::b`, `c`", "by hand", 1), &code),
+        ["docs/robustness.md:2: A1 names no test in its last column"]
+    );
+    // A string is no comment, and A11 is not A1.
+    assert_eq!(
+        found(&rows, &code.replace("// A1:", "const A: &str = \"A1\";")),
+        ["docs/robustness.md:2: no comment beside a test names A1"]
+    );
 }
 
 #[test]

@@ -1,5 +1,6 @@
 use crate::body::{Body, Step};
 use crate::error::{DecodeError, seen};
+use crate::head::BodyLength;
 use crate::limits::Limits;
 use crate::request::{METHOD_BYTES, check_opening};
 use crate::rules::{Checked, check};
@@ -144,6 +145,11 @@ impl RequestWatch {
             return Ok(None);
         };
         let Checked { length, last } = check(&head[..end], lines, &self.limits)?;
+        if matches!(length, BodyLength::Known(bytes) if bytes > self.limits.body_bytes) {
+            return Err(DecodeError::BodyTooLarge {
+                limit: self.limits.body_bytes,
+            });
+        }
         self.requests += 1;
         self.last = last;
         self.state = State::Body(Body::new(length));
@@ -184,8 +190,15 @@ fn check_start(
         *line_seen = true;
         let end = head.iter().position(|&byte| byte == b'\r').unwrap_or(0);
         let line = &head[..end];
-        if !line.ends_with(b" HTTP/1.1") && !line.ends_with(b" HTTP/1.0") {
+        let Some(start) = line
+            .strip_suffix(b" HTTP/1.1")
+            .or_else(|| line.strip_suffix(b" HTTP/1.0"))
+        else {
             return Err(DecodeError::BadVersion { seen: seen(line) });
+        };
+        let method = start.iter().take_while(|&&byte| byte != b' ').count();
+        if start.len() - method > 1 + limits.target_bytes {
+            return Err(too_long(0, limits));
         }
     }
     Ok(())

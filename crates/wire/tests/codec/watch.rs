@@ -301,6 +301,10 @@ fn too_much_is_named_before_its_end_is_there() {
             format!("GET /{} HTTP/1.1\r\nHost: x\r\n\r\n", &long[..100]),
             "TargetTooLong",
         ),
+        (
+            format!("GET /{} HTTP/1.1\r\nHost", &long[..100]),
+            "TargetTooLong",
+        ),
         (format!("GET / HTTP/1.1\r\nA: {long}"), "HeadTooLarge"),
         (
             format!("GET / HTTP/1.1\r\nA: {long}\r\n\r\n"),
@@ -319,6 +323,28 @@ fn too_much_is_named_before_its_end_is_there() {
         assert_eq!(outcome.fault.as_deref(), Some(expected));
         let bytes: Vec<&[u8]> = input.as_bytes().chunks(1).collect();
         assert_eq!(watch_with(limits.clone(), &bytes), outcome);
+    }
+}
+
+#[test]
+fn a_body_beyond_the_limit_does_not_pass_whatever_its_framing() {
+    let limits = Limits {
+        body_bytes: 10,
+        ..Limits::default()
+    };
+    for (framing, size, fault) in [
+        ("Content-Length: 10\r\n\r\n", "", None),
+        ("Content-Length: 11\r\n\r\n", "", Some("BodyTooLarge")),
+        ("Transfer-Encoding: chunked\r\n\r\n", "a\r\n", None),
+        (
+            "Transfer-Encoding: chunked\r\n\r\n",
+            "b\r\n",
+            Some("BodyTooLarge"),
+        ),
+    ] {
+        let input = format!("POST / HTTP/1.1\r\nHost: x\r\n{framing}{size}");
+        let outcome = watch_with(limits.clone(), &[input.as_bytes()]);
+        assert_eq!(outcome.fault.as_deref(), fault, "{framing}{size}");
     }
 }
 
