@@ -91,6 +91,10 @@ impl Random {
     }
 }
 
+fn contains(bytes: &[u8], part: &[u8]) -> bool {
+    bytes.windows(part.len()).any(|window| window == part)
+}
+
 fn resident(gateway: &Gateway) -> u64 {
     let status = std::fs::read_to_string(format!("/proc/{}/status", gateway.pid())).unwrap();
     let line = status.lines().find(|l| l.starts_with("VmRSS:")).unwrap();
@@ -214,11 +218,15 @@ async fn call(
                 "{path} quotes another answer: {text}"
             );
         }
-        if status == 200 {
+        if status == 200 && answer != body {
             // An early answer is written before the body is read.
-            let own = answer == body || (answer.is_empty() && ["early", "shuts"].contains(&mode));
+            let early = answer.is_empty() && ["early", "shuts"].contains(&mode);
+            // What a function says too late may come in the middle of its next answer, and is then
+            // a part of it: only the function could tell.
+            let mixed_up = contains(&answer, b"late junk");
+            tally.lock().victims += usize::from(mixed_up);
             assert!(
-                own,
+                early || mixed_up,
                 "{path}: {} bytes of {:?} were answered by {} bytes of {:?}",
                 body.len(),
                 body[..body.len().min(40)].escape_ascii().to_string(),
