@@ -278,6 +278,7 @@ fn invoke_config(config: &ServerConfig) -> InvokeConfig {
         max_wait: MAX_WAIT,
         max_starts: MAX_STARTS,
         response_idle: config.response_idle,
+        caller_patience: config.response_write_timeout,
         exchange: ExchangeLimits {
             head_bytes: usize::try_from(config.max_response_header_bytes).unwrap_or(usize::MAX),
             stream_bytes: config.max_response_bytes.unwrap_or(u64::MAX),

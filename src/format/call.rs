@@ -97,6 +97,16 @@ pub enum Report {
 }
 
 impl ExchangeError {
+    /// The function's output ended for a reason that quotes nothing.
+    pub(super) fn ended(started: bool, unread: bool, detail: &str) -> Self {
+        Self::Ended {
+            started,
+            unread,
+            detail: detail.to_owned(),
+            summary: detail.to_owned(),
+        }
+    }
+
     /// As the message, but without any of what was read: over a container that has served other
     /// calls, that may be somebody else's.
     pub fn summary(&self) -> String {
@@ -105,11 +115,10 @@ impl ExchangeError {
             Self::BadFrame(_) => "not an answer of the function's format".to_owned(),
             Self::UnknownContentType(_) => "unknown content type".to_owned(),
             Self::WrongCall { .. } => "the response is to another call".to_owned(),
-            Self::TooLarge { .. }
-            | Self::Reported(_)
-            | Self::Ended { .. }
-            | Self::CallerLeft(_)
-            | Self::Io(_) => self.to_string(),
+            Self::Ended { summary, .. } => summary.clone(),
+            Self::TooLarge { .. } | Self::Reported(_) | Self::CallerLeft(_) | Self::Io(_) => {
+                self.to_string()
+            }
         }
     }
 }
@@ -139,6 +148,8 @@ pub enum ExchangeError {
         started: bool,
         unread: bool,
         detail: String,
+        /// As `detail`, without any of what was read.
+        summary: String,
     },
     /// The response is to another call.
     #[error("the response is to another call: it carries Fn-Call-Id {found:?}")]

@@ -1,10 +1,12 @@
 //! `format: cloudevent`: the call and its answer as CloudEvents 0.1, one JSON object each.
 
+use std::collections::BTreeMap;
+
 use bytes::Bytes;
 use http::HeaderValue;
 use http::header::CONTENT_TYPE;
 use serde::{Deserialize, Serialize};
-use serde_json::{Map, Value, json};
+use serde_json::value::{RawValue, to_raw_value};
 
 use super::call::{CallRequest, ExchangeError, ExchangeLimits, ResponseHead};
 use super::frame::{FrameExchange, Protocol, SaidProtocol, line};
@@ -27,7 +29,7 @@ struct Event<'a> {
     schema_url: &'static str,
     content_type: &'a str,
     extensions: Extensions<'a>,
-    data: Option<Value>,
+    data: Option<Box<RawValue>>,
 }
 
 #[derive(Serialize)]
@@ -42,7 +44,7 @@ struct Said {
     #[serde(rename = "contentType")]
     content_type: Option<String>,
     extensions: Option<SaidExtensions>,
-    data: Option<Value>,
+    data: Option<Box<RawValue>>,
 }
 
 #[derive(Default, Deserialize)]
@@ -72,19 +74,44 @@ pub(super) fn exchange(
 pub(super) fn refusal(request: &CallRequest) -> Option<String> {
     let body = request.whole_body();
     if is_event(request) {
-        let event: Result<Map<String, Value>, _> = serde_json::from_slice(&body);
-        return event
-            .err()
-            .map(|e| format!("the request body is no CloudEvent: {e}"));
+        let error = event(&body).err()?;
+        return Some(format!("the request body is no CloudEvent: {error}"));
     }
-    if body.is_empty() {
-        return None;
-    }
-    let data: Result<serde::de::IgnoredAny, _> = serde_json::from_slice(&body);
-    let error = data.err()?;
+    let error = data(&body).err()?;
     Some(format!(
         "the request body has to be JSON for a function of format 'cloudevent': {error}"
     ))
+}
+
+/// The members of an event, as they are.
+fn event(body: &[u8]) -> serde_json::Result<BTreeMap<String, Box<RawValue>>> {
+    serde_json::from_slice(body)
+}
+
+/// JSON as it is, but on one line. What it says is not looked into: it may hold numbers and depths
+/// that no type of ours does, and would take many times its size.
+fn data(body: &[u8]) -> serde_json::Result<Option<Box<RawValue>>> {
+    if body.is_empty() {
+        return Ok(None);
+    }
+    let value: &RawValue = serde_json::from_slice(body)?;
+    RawValue::from_string(on_one_line(value.get())).map(Some)
+}
+
+/// Valid JSON without the white space between its parts.
+fn on_one_line(json: &str) -> String {
+    let (mut in_string, mut escaped) = (false, false);
+    json.chars()
+        .filter(|&c| {
+            match c {
+                _ if escaped => escaped = false,
+                '\\' if in_string => escaped = true,
+                '"' => in_string = !in_string,
+                _ => {}
+            }
+            in_string || !matches!(c, ' ' | '\t' | '\r' | '\n')
+        })
+        .collect()
 }
 
 fn is_event(request: &CallRequest) -> bool {
@@ -111,34 +138,46 @@ fn wrapped(body: &Bytes, request: &CallRequest, deadline: Timestamp) -> Vec<u8> 
             protocol: Protocol::of(request, body),
             deadline: deadline.to_string(),
         },
-        // Parsed and written anew, so that it is one line.
-        data: serde_json::from_slice(body).ok(),
+        // What is none was refused before.
+        data: data(body).unwrap_or_default(),
     })
 }
 
 /// The caller's own event, told how it came and how long it may take.
 fn completed(body: &Bytes, request: &CallRequest, deadline: Timestamp) -> Vec<u8> {
-    let mut event: Map<String, Value> = serde_json::from_slice(body).unwrap_or_default();
-    let extensions = event.entry("extensions").or_insert_with(|| json!({}));
-    if !extensions.is_object() {
-        *extensions = json!({});
+    let mut event = event(body).unwrap_or_default();
+    for value in event.values_mut() {
+        if let Ok(compact) = RawValue::from_string(on_one_line(value.get())) {
+            *value = compact;
+        }
     }
-    extensions["protocol"] = json!(Protocol::of(request, body));
-    extensions["deadline"] = json!(deadline.to_string());
+    let own = event.get("extensions").map_or("{}", |own| own.get());
+    let mut extensions: BTreeMap<String, Box<RawValue>> =
+        serde_json::from_str(own).unwrap_or_default();
+    let protocol = to_raw_value(&Protocol::of(request, body));
+    let deadline = to_raw_value(&deadline.to_string());
+    for (name, value) in [("protocol", protocol), ("deadline", deadline)] {
+        extensions.extend(value.ok().map(|value| (name.to_owned(), value)));
+    }
+    let extensions = to_raw_value(&extensions).ok();
+    event.extend(extensions.map(|value| ("extensions".to_owned(), value)));
     line(&event)
 }
 
 fn decode(frame: &[u8]) -> Result<(ResponseHead, Bytes), ExchangeError> {
     let said: Said = parse(frame)?;
     let kind = said.content_type.unwrap_or_default();
-    let body = match (kind.split(';').next().unwrap_or_default().trim(), said.data) {
-        (_, None | Some(Value::Null)) => Bytes::new(),
-        ("application/json", Some(data)) => Bytes::from(data.to_string()),
-        ("text/plain", Some(Value::String(text))) => Bytes::from(text),
-        ("text/plain", Some(_)) => {
-            let reason = "data of content type text/plain is not a string";
-            return Err(ExchangeError::BadFrame(reason.to_owned()));
-        }
+    let data = said.data.filter(|data| data.get() != "null");
+    let body = match (kind.split(';').next().unwrap_or_default().trim(), data) {
+        (_, None) => Bytes::new(),
+        ("application/json", Some(data)) => Bytes::from(String::from(Box::<str>::from(data))),
+        ("text/plain", Some(data)) => match serde_json::from_str::<String>(data.get()) {
+            Ok(text) => Bytes::from(text),
+            Err(_) => {
+                let reason = "data of content type text/plain is not a string";
+                return Err(ExchangeError::BadFrame(reason.to_owned()));
+            }
+        },
         _ => return Err(ExchangeError::UnknownContentType(kind)),
     };
     let protocol = said.extensions.unwrap_or_default().protocol;

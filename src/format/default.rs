@@ -12,7 +12,6 @@ use super::exchange::Exchange;
 use super::frame::canonical;
 use super::io::{READ_MIN, Writer, poll_read};
 use crate::launcher::Exit;
-use crate::model::Timestamp;
 use crate::pool::Lane;
 
 pub(super) struct DefaultExchange {
@@ -73,11 +72,11 @@ impl Exchange for DefaultExchange {
                     headers: HeaderMap::new(),
                     length: Some(self.body.len() as u64),
                 }),
-                _ => Err(ExchangeError::Ended {
-                    started: true,
-                    unread: false,
-                    detail: "stream ended before the function did".to_owned(),
-                }),
+                _ => Err(ExchangeError::ended(
+                    true,
+                    false,
+                    "stream ended before the function did",
+                )),
             });
         }
     }
@@ -98,7 +97,7 @@ impl Exchange for DefaultExchange {
 
 /// What the function is told of its call. Headers come in both of the spellings that functions
 /// look for: with the name as it is, and in capitals with underscores.
-pub(super) fn environment(request: &CallRequest, deadline: Timestamp) -> BTreeMap<String, String> {
+pub(super) fn environment(request: &CallRequest) -> BTreeMap<String, String> {
     let mut env = BTreeMap::new();
     for name in request.headers.keys() {
         let values = request.headers.get_all(name).iter();
@@ -116,7 +115,6 @@ pub(super) fn environment(request: &CallRequest, deadline: Timestamp) -> BTreeMa
         ("FN_CALL_ID", request.id.to_string()),
         ("FN_METHOD", request.method.to_string()),
         ("FN_REQUEST_URL", request.url.clone()),
-        ("FN_DEADLINE", deadline.to_string()),
     ];
     env.extend(call.map(|(name, value)| (name.to_owned(), value)));
     env

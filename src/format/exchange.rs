@@ -67,13 +67,18 @@ pub fn channel(format: Format) -> Channel {
 }
 
 /// What a function of `format` is told through its environment, where it serves one call only.
-pub fn environment(
-    format: Format,
-    request: &CallRequest,
-    deadline: Timestamp,
-) -> Option<BTreeMap<String, String>> {
+pub fn environment(format: Format, request: &CallRequest) -> Option<BTreeMap<String, String>> {
     match format {
-        Format::Default => Some(default::environment(request, deadline)),
+        Format::Default => Some(default::environment(request)),
         _ => None,
     }
+}
+
+/// Such an environment, of a call whose time begins now.
+pub fn with_deadline(
+    mut env: BTreeMap<String, String>,
+    deadline: Timestamp,
+) -> BTreeMap<String, String> {
+    env.insert("FN_DEADLINE".to_owned(), deadline.to_string());
+    env
 }

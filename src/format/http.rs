@@ -81,11 +81,6 @@ impl HttpExchange {
         }
     }
 
-    /// Whether the function is certain not to have read a byte of the request.
-    pub(super) fn is_unread(&self, lane: &Lane) -> bool {
-        self.writer.is_unread(&lane.stdin)
-    }
-
     fn poll_event(
         &mut self,
         cx: &mut Context<'_>,
@@ -98,10 +93,12 @@ impl HttpExchange {
             }
             match ready!(poll_read(cx, lane, self.wanted)) {
                 Ok(0) => {
+                    let end = self.decoder.eof(&lane.inbox);
                     return Poll::Ready(Err(ExchangeError::Ended {
                         started: self.decoder.started(),
-                        unread: self.is_unread(lane),
-                        detail: self.decoder.eof(&lane.inbox).to_string(),
+                        unread: self.writer.is_unread(&lane.stdin),
+                        detail: end.to_string(),
+                        summary: end.summary(),
                     }));
                 }
                 Ok(_) => {}
@@ -157,7 +154,7 @@ impl Exchange for HttpExchange {
     }
 
     fn is_clean(&self, lane: &mut Lane) -> bool {
-        self.writer.is_read(&lane.stdin)
+        self.writer.is_read(lane)
     }
 }
 

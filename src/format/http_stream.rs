@@ -63,12 +63,13 @@ impl StreamExchange {
     ) -> Poll<Result<(), ExchangeError>> {
         while !self.connected {
             if let Some(connecting) = &mut self.connecting {
-                let (stdin, stdout) =
-                    ready!(connecting.as_mut().poll(cx)).map_err(|error| ExchangeError::Ended {
-                        started: false,
-                        unread: true,
-                        detail: format!("cannot connect to the function: {error}"),
-                    })?;
+                let (stdin, stdout) = ready!(connecting.as_mut().poll(cx)).map_err(|error| {
+                    ExchangeError::ended(
+                        false,
+                        true,
+                        &format!("cannot connect to the function: {error}"),
+                    )
+                })?;
                 lane.connect(stdin, stdout);
                 self.connected = true;
             } else if lane.is_connected() {

@@ -30,6 +30,7 @@ pub(super) struct Writer {
     parts: [Bytes; 3],
     /// Where more comes from, to be written in chunks.
     more: RequestBody,
+    has_body: bool,
     /// End of file follows.
     closing: bool,
     written: u64,
@@ -44,6 +45,7 @@ impl Writer {
             more @ RequestBody::Stream(_) => (Bytes::new(), more),
         };
         Self {
+            has_body: !first.is_empty() || matches!(more, RequestBody::Stream(_)),
             parts: [head, first, Bytes::new()],
             more,
             closing: false,
@@ -138,10 +140,21 @@ impl Writer {
         self.written == 0 || stdin.unread() == Some(self.written)
     }
 
-    /// Whether the function has read everything, as far as anybody can tell. What is left in a
-    /// pipe would be taken for the next request.
-    pub(super) fn is_read(&self, stdin: &Stdin) -> bool {
-        self.state == State::Done && stdin.unread().is_none_or(|bytes| bytes == 0)
+    /// Whether everything was written.
+    pub(super) fn is_done(&self) -> bool {
+        self.state == State::Done
+    }
+
+    /// Whether the function has read everything: what is left would be taken for the next request.
+    ///
+    /// Where nobody can tell, a function that names the calls it answers will give itself away. One
+    /// that does not could be made to answer a request that hides in another's body.
+    pub(super) fn is_read(&self, lane: &Lane) -> bool {
+        let read = match lane.stdin.unread() {
+            Some(bytes) => bytes == 0,
+            None => lane.echoes || !self.has_body,
+        };
+        self.is_done() && read
     }
 }
 

@@ -18,4 +18,4 @@ mod json;
 pub use call::{
     CallRequest, ExchangeError, ExchangeLimits, Report, RequestBody, ResponseHead, Via,
 };
-pub use exchange::{Exchange, begin, channel, environment, refusal};
+pub use exchange::{Exchange, begin, channel, environment, refusal, with_deadline};

@@ -1,4 +1,5 @@
-//! Request bodies, read to the end within bounds.
+//! Request bodies: read to the end within bounds, or passed on as they come to functions that ask
+//! for that.
 
 use std::error::Error;
 use std::io;
@@ -52,10 +53,10 @@ pub(super) async fn collect(mut body: Incoming, limit: u64) -> Result<Bytes, Fai
 }
 
 /// Reads a small `body` to its end; any other is passed on as it comes.
-pub(super) async fn stream(body: Incoming) -> Result<RequestBody, Failure> {
+pub(super) async fn stream(body: Incoming, limit: u64) -> Result<RequestBody, Failure> {
     match body.size_hint().exact() {
-        Some(length) if length <= STREAM_FROM => {
-            collect(body, STREAM_FROM).await.map(RequestBody::Whole)
+        Some(length) if length <= STREAM_FROM.min(limit) => {
+            collect(body, limit).await.map(RequestBody::Whole)
         }
         _ => Ok(RequestBody::Stream(Box::pin(pieces(body)))),
     }

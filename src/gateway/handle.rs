@@ -162,7 +162,7 @@ impl Gateway {
         let (head, incoming) = request.into_parts();
         let body = if callable.streaming {
             answers.unhurry();
-            body::stream(incoming).await?
+            body::stream(incoming, self.config.max_body_bytes).await?
         } else {
             RequestBody::Whole(body::collect(incoming, self.config.max_body_bytes).await?)
         };

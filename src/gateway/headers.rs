@@ -55,8 +55,8 @@ fn remove(headers: &mut HeaderMap, doomed: impl Fn(&HeaderName) -> bool) {
     }
 }
 
-/// What of a caller's headers a function may see. The body is complete by now, so its length is
-/// the platform's to say.
+/// What of a caller's headers a function may see. How its body is framed is the
+/// platform's to say.
 ///
 /// `speaks_fn`: the caller's platform headers pass, but for what the platform itself says.
 pub(super) fn from_caller(mut headers: HeaderMap, speaks_fn: bool) -> HeaderMap {

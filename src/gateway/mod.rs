@@ -6,7 +6,7 @@
 //!
 //! Invariants:
 //! - A request's body is read, within bounds, before a container is taken: a slow caller holds
-//!   no container.
+//!   no container, but for functions that ask for bodies as they come.
 //! - hyper sees only requests that the guard has found sound, byte by byte; at the first flaw the
 //!   connection ends.
 //! - No caller holds a connection by being slow: heads, bodies, pauses and the taking of a response

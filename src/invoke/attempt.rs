@@ -6,6 +6,7 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
+use http::StatusCode;
 use tokio::sync::mpsc;
 use tokio::time::{Instant, timeout, timeout_at};
 
@@ -28,9 +29,6 @@ const LINGER: Duration = Duration::from_millis(50);
 /// Pieces of a body that wait for a slow caller; a piece is at most 256 KiB. With this a body of
 /// up to 1 MiB costs its container no time, however slow its caller is.
 const AHEAD: usize = 4;
-
-/// A caller who takes nothing for this long has gone.
-const STALLED: Duration = Duration::from_secs(30);
 
 /// How long finding out how a container ended may keep its caller waiting; an engine that hangs
 /// must not.
@@ -55,6 +53,10 @@ pub(super) struct Run {
     pub(super) expiry: Instant,
     /// How long a function may pause within its response.
     pub(super) idle: Duration,
+    /// How long a caller may take for one piece of it.
+    pub(super) patience: Duration,
+    /// The caller asked for the head only.
+    pub(super) head_only: bool,
 }
 
 /// How far a response had come when its head was passed on.
@@ -101,6 +103,14 @@ impl Run {
 
     /// Reads the body if it is small or all there, else as much of it as is there.
     async fn gather(&mut self, head: &ResponseHead) -> Result<Gathered, ExchangeError> {
+        if self.head_only || is_bodiless(head.status) {
+            // Nobody will read it, but the container is clean only behind it.
+            while std::future::poll_fn(|cx| self.poll_data(cx))
+                .await?
+                .is_some()
+            {}
+            return Ok(Gathered::Whole(Bytes::new()));
+        }
         let mut body = Gathering::default();
         let small = head.length.is_some_and(|length| length <= WHOLE);
         // Without a type, the start of the body has to tell what it is.
@@ -143,7 +153,7 @@ impl Run {
 
     /// The response was complete.
     fn succeed(mut self) {
-        self.entry.log(self.slot.end_log());
+        self.entry.take_log();
         self.entry.succeed();
         self.give_back();
     }
@@ -158,7 +168,7 @@ impl Run {
     }
 
     fn time_out(mut self) -> Fault {
-        self.entry.log(self.slot.end_log());
+        self.entry.take_log();
         self.tell(&Fault::TimedOut);
         self.entry.fail(&Fault::TimedOut);
         self.slot.retire("ran out of time");
@@ -171,14 +181,14 @@ impl Run {
                 Report::Failed => Fault::Reported,
                 Report::TimedOut => Fault::TimedOut,
             };
-            self.entry.log(self.slot.end_log());
+            self.entry.take_log();
             self.entry.fail(&fault);
             self.give_back();
             return fault;
         }
         let fault = self.diagnose(error).await;
         // After that, so that what it wrote while it died is in it.
-        self.entry.log(self.slot.end_log());
+        self.entry.take_log();
         self.tell(&fault);
         self.entry.fail(&fault);
         self.slot.retire("did not answer properly");
@@ -250,6 +260,11 @@ impl Run {
     }
 }
 
+/// RFC 9110 section 6.4.1.
+fn is_bodiless(status: StatusCode) -> bool {
+    matches!(status, StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED)
+}
+
 fn response(head: ResponseHead, body: ResponseBody) -> CallResponse {
     CallResponse {
         status: head.status,
@@ -302,6 +317,7 @@ impl Rest {
     /// Passes on what comes, until the response, the function's time or the caller's patience
     /// ends. A caller who has gone costs the container.
     pub(super) async fn pass_on(mut self) {
+        let patience = self.run.patience;
         loop {
             let limit = self.run.expiry.min(Instant::now() + self.run.idle);
             let next = std::future::poll_fn(|cx| self.run.poll_data(cx));
@@ -312,7 +328,7 @@ impl Rest {
             };
             match next {
                 Ok(Ok(Some(data))) => {
-                    let limit = self.run.expiry.min(Instant::now() + STALLED);
+                    let limit = self.run.expiry.min(Instant::now() + patience);
                     let sent = timeout_at(limit, self.sender.send(Piece::Data(data))).await;
                     if !matches!(sent, Ok(Ok(()))) {
                         return self.run.abandon();
@@ -320,16 +336,16 @@ impl Rest {
                 }
                 Ok(Ok(None)) => {
                     self.run.succeed();
-                    let _ = timeout(STALLED, self.sender.send(Piece::End)).await;
+                    let _ = timeout(patience, self.sender.send(Piece::End)).await;
                     return;
                 }
                 Ok(Err(error)) => {
                     let fault = self.run.fail(error).await;
-                    return broken(&self.sender, &fault).await;
+                    return broken(&self.sender, &fault, patience).await;
                 }
                 Err(_) => {
                     let fault = self.run.time_out();
-                    return broken(&self.sender, &fault).await;
+                    return broken(&self.sender, &fault, patience).await;
                 }
             }
         }
@@ -339,11 +355,11 @@ impl Rest {
 impl Run {
     /// The caller has gone: its container is in the middle of a response that nobody reads.
     fn abandon(mut self) {
-        self.entry.log(self.slot.end_log());
+        self.entry.take_log();
         self.slot.retire("its caller left or stopped reading");
     }
 }
 
-async fn broken(sender: &mpsc::Sender<Piece>, fault: &Fault) {
-    let _ = timeout(STALLED, sender.send(Piece::Broken(fault.clone()))).await;
+async fn broken(sender: &mpsc::Sender<Piece>, fault: &Fault, patience: Duration) {
+    let _ = timeout(patience, sender.send(Piece::Broken(fault.clone()))).await;
 }

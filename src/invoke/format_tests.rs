@@ -223,6 +223,11 @@ async fn a_cloudevent_carries_json_both_ways() {
     );
     let reply = bench.call("/", b"\"text\"").await.unwrap();
     assert_eq!(reply.body, "Grüße");
+    // What no number or string of ours can hold passes as it is, on one line.
+    let odd = b"{\"n\": 123456789012345678901234567890.5,\n\"s\": \"\\\\ \\\" \\u00fc\"}";
+    let reply = bench.call("/", odd).await.unwrap();
+    let text = String::from_utf8(reply.body.to_vec()).unwrap();
+    assert!(text.contains("\\\\ \\\" ü"), "{text}");
     let reply = bench.call("/", b"").await.unwrap();
     let event: serde_json::Value = serde_json::from_slice(&reply.body).unwrap();
     assert!(event["data"].is_null());
@@ -234,6 +239,11 @@ async fn what_no_cloudevent_can_carry_is_refused_by_name() {
     let fault = bench.call("/", b"plain text").await.unwrap_err();
     assert_eq!(fault.blame(), crate::invoke::Blame::Caller);
     assert!(fault.to_string().contains("has to be JSON"), "{fault}");
+    for body in [&b"\"caf\xe9\""[..], b"{\"a\":}", b"[1] [2]", b"\"\n\""] {
+        let body: &'static [u8] = body.to_vec().leak();
+        let fault = bench.call("/", body).await.unwrap_err();
+        assert_eq!(fault.blame(), crate::invoke::Blame::Caller, "{fault}");
+    }
     assert_eq!(bench.fake.started(), 0, "no container is bothered");
     let fault = bench.call("/", b"\"image\"").await.unwrap_err();
     assert_eq!(fault.to_string(), "Error: Unknown content type");

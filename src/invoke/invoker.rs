@@ -28,6 +28,8 @@ pub struct InvokeConfig {
     pub max_starts: usize,
     /// How long a function may pause within a response whose start was passed on.
     pub response_idle: Duration,
+    /// How long a caller may take for the next piece of a response.
+    pub caller_patience: Duration,
     pub exchange: ExchangeLimits,
 }
 
@@ -77,9 +79,7 @@ impl Invoker {
         }
         let mut may_repeat = matches!(request.body, RequestBody::Whole(_));
         loop {
-            // A container that serves one call starts as the call does.
-            let deadline = Timestamp::now().plus(callable.timeout);
-            let env = format::environment(callable.format, &request, deadline);
+            let env = format::environment(callable.format, &request);
             let slot = match self.check_out(callable, env).await {
                 Ok(slot) => slot,
                 Err(fault) => {
@@ -124,10 +124,9 @@ impl Invoker {
         mut entry: Entry,
     ) -> Run {
         slot.begin();
-        slot.begin_log(entry.log_limit());
         // The clock runs from here: waiting for a container is not the function's time.
         let now = Timestamp::now();
-        entry.started(now);
+        entry.started(now, slot.log());
         let deadline = now.plus(callable.timeout);
         let limits = &self.config.exchange;
         Run {
@@ -138,6 +137,8 @@ impl Invoker {
             id: request.id,
             expiry: Instant::now() + callable.timeout,
             idle: self.config.response_idle,
+            patience: self.config.caller_patience,
+            head_only: request.method == http::Method::HEAD,
         }
     }
 
@@ -152,7 +153,11 @@ impl Invoker {
             let pool = pool.await.map_err(|_| Fault::TooBusy)??;
             let slot = match &env {
                 None => pool.check_out().await,
-                Some(env) => pool.check_out_cold(env.clone()).await,
+                Some(env) => {
+                    let (env, timeout) = (env.clone(), callable.timeout);
+                    let told = move || format::with_deadline(env, Timestamp::now().plus(timeout));
+                    pool.check_out_cold(told).await
+                }
             };
             match slot {
                 Ok(slot) => return Ok(slot),

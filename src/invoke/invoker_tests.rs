@@ -57,6 +57,11 @@ async fn peer(mut io: FakeIo) -> i64 {
                     .await;
                 return 0;
             }
+            "/cut" => {
+                let head = b"HTTP/1.1 200 OK\r\nSet-Cookie: secret";
+                let _ = io.stdout.write_all(head).await;
+                return 0;
+            }
             "/silent" => std::future::pending().await,
             "/garbage" => b"Listening on port 80\n".to_vec(),
             "/extra" => [ok(&head, &body), b"extra".to_vec()].concat(),
@@ -117,6 +122,7 @@ impl Bench {
             max_wait: Duration::from_secs(60),
             max_starts: 4,
             response_idle: Duration::from_secs(10),
+            caller_patience: Duration::from_secs(30),
             exchange: limits,
         };
         let now = Timestamp::from_millis(0);
@@ -272,6 +278,27 @@ async fn garbage_is_quoted_and_costs_the_container() {
     );
     assert!(fault.contains("Listening on port 80"), "{fault}");
     assert_eq!(bench.body("/calls").await, "1");
+}
+
+// What a container wrote that has served others may be theirs.
+#[tokio::test(start_paused = true)]
+async fn what_a_reused_container_wrote_is_not_quoted() {
+    for target in ["/cut", "/garbage", "/wrong"] {
+        let bench = Bench::new();
+        bench.call("/", b"").await.unwrap();
+        let fault = bench.call(target, b"").await.unwrap_err();
+        let text = fault.to_string();
+        for part in ["secret", "Listening", "\"x\""] {
+            assert!(!text.contains(part), "{target}: {text}");
+        }
+        assert!(!fault.detail().is_empty(), "but the operator is told");
+    }
+    let bench = Bench::new();
+    let fault = bench.call("/cut", b"").await.unwrap_err().to_string();
+    assert!(
+        fault.contains("secret"),
+        "a first answer is the caller's own: {fault}"
+    );
 }
 
 // C4

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use crate::invoke::Fault;
+use crate::launcher::Stderr;
 use crate::model::{Call, CallId, CallStatus, CallTarget, Callable, FinishedCall, Timestamp};
 use crate::store::Recorder;
 use crate::telemetry::{Syslog, SyslogEntry};
@@ -43,6 +44,8 @@ pub(super) struct Entry {
     status: CallStatus,
     fault: Option<Fault>,
     log: Vec<u8>,
+    /// Where the log is while the call runs.
+    source: Option<Arc<Stderr>>,
 }
 
 impl Entry {
@@ -56,19 +59,29 @@ impl Entry {
             status: CallStatus::Cancelled,
             fault: None,
             log: Vec::new(),
+            source: None,
         }
     }
 
     /// How much of its log is kept.
-    pub(super) fn log_limit(&self) -> usize {
+    fn log_limit(&self) -> usize {
         self.memory
             .as_ref()
             .map_or(0, |memory| memory.max_log_bytes)
     }
 
-    /// A container has the call.
-    pub(super) fn started(&mut self, at: Timestamp) {
+    /// A container has the call, and logs to `source`.
+    pub(super) fn started(&mut self, at: Timestamp, source: Arc<Stderr>) {
+        source.begin_call(self.log_limit());
         self.started_at = Some(at);
+        self.source = Some(source);
+    }
+
+    /// The container is done with the call; whatever it logs from here on is not the call's.
+    pub(super) fn take_log(&mut self) {
+        if let Some(source) = self.source.take() {
+            self.log = source.end_call();
+        }
     }
 
     pub(super) fn log(&mut self, log: Vec<u8>) {
@@ -96,6 +109,8 @@ impl Drop for Entry {
         let Some(memory) = self.memory.take() else {
             return;
         };
+        // Of a call that was abandoned.
+        self.take_log();
         let log = std::mem::take(&mut self.log);
         if let Some(url) = &self.callable.syslog_url
             && !log.is_empty()

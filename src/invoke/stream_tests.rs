@@ -196,8 +196,11 @@ async fn counts_chunks(mut io: FakeIo) -> i64 {
         let mut decoder = RequestDecoder::new(wire::Limits::default());
         loop {
             match decoder.decode(&mut inbox) {
-                Ok(Some(Event::Head(_))) => {
-                    if io.stdout.write_all(HEAD).await.is_err() {
+                Ok(Some(Event::Head(head))) => {
+                    let id = head.headers["fn_call_id"].to_str().unwrap();
+                    let echo = format!("HTTP/1.1 200 OK\r\nFn-Call-Id: {id}\r\n");
+                    let head = [echo.as_bytes(), &HEAD["HTTP/1.1 200 OK\r\n".len()..]].concat();
+                    if io.stdout.write_all(&head).await.is_err() {
                         return 1;
                     }
                 }

@@ -2,6 +2,9 @@ use std::fs;
 use std::io;
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
+use std::sync::Once;
+
+use rustix::mount::{MountFlags, UnmountFlags};
 
 use crate::launcher::LaunchError;
 
@@ -14,6 +17,12 @@ const SOCKET_PATH_REST: usize = "/01234567890123456789012345/lsnr.sock.private".
 
 /// The longest base whose sockets can be bound.
 const LONGEST_BASE: usize = SOCKET_PATH_MAX - SOCKET_PATH_REST;
+
+/// The part of a container's directory that the function may write to.
+const BOUNDED: &str = "io";
+
+/// Room for a socket, a link to it and a few words.
+const BOUNDS: &std::ffi::CStr = c"size=1m,nr_inodes=64,mode=0777";
 
 /// The directory that holds a directory for every instance that needs one.
 #[derive(Debug)]
@@ -49,7 +58,8 @@ impl Folders {
         };
         for entry in entries.flatten() {
             if entry.file_type().is_ok_and(|t| t.is_dir()) {
-                let _ = fs::remove_dir_all(entry.path());
+                // By its drop, as its own gateway would have.
+                drop(Folder { path: entry.path() });
             }
         }
     }
@@ -80,9 +90,41 @@ impl Folder {
     }
 }
 
+impl Folder {
+    /// Makes a directory in this one in which a function may make a socket and little else: what it
+    /// writes there is memory, and bounded.
+    ///
+    /// That takes the right to mount; without it the directory is one like any other, on whose disk
+    /// a function may write. Said once.
+    pub(crate) fn make_bounded(&self) -> io::Result<PathBuf> {
+        static TOLD: Once = Once::new();
+        let path = self.path.join(BOUNDED);
+        fs::create_dir(&path)?;
+        let flags = MountFlags::NODEV | MountFlags::NOSUID | MountFlags::NOEXEC;
+        if let Err(error) = rustix::mount::mount("kiln", &path, "tmpfs", flags, BOUNDS) {
+            TOLD.call_once(|| {
+                tracing::warn!(
+                    %error,
+                    "cannot mount memory for functions of format http-stream: what they write to \
+                     /tmp/iofs is on this host's disk, without a bound"
+                );
+            });
+        }
+        Ok(path)
+    }
+}
+
 impl Drop for Folder {
     fn drop(&mut self) {
-        let _ = fs::remove_dir_all(&self.path);
+        let bounded = self.path.join(BOUNDED);
+        if bounded.exists() {
+            // Fails where it is no mount.
+            let _ = rustix::mount::unmount(&bounded, UnmountFlags::DETACH);
+        }
+        if let Err(error) = fs::remove_dir_all(&self.path) {
+            let path = self.path.display();
+            tracing::warn!(%path, %error, "cannot remove a container's directory");
+        }
     }
 }
 

@@ -183,7 +183,8 @@ async fn end<W: Ward>(
             () = &mut deadline => break,
             () = &mut reminder, if !reminded => {
                 reminded = true;
-                ward.terminate().await;
+                // An engine that hangs must not keep us from what comes after.
+                let _ = tokio::time::timeout(BEFORE_SIGTERM, ward.terminate()).await;
             }
             () = &mut log, if *log_open => *log_open = false,
             command = inbox.recv(), if owned => match command {

@@ -15,7 +15,7 @@ use tokio_util::task::TaskTracker;
 use super::lane::Lane;
 use super::reaper;
 use super::state::{Arrival, Bounds, Counts, Offer, State};
-use crate::launcher::{LaunchError, LaunchSpec, Launcher};
+use crate::launcher::{Instance, LaunchError, LaunchSpec, Launcher};
 
 /// Bounds of one pool.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -196,19 +196,32 @@ impl Pool {
         }
     }
 
-    /// Gets a container of its own for one call, with `env` beside the revision's.
+    /// Gets a container of its own for one call, with what `env` gives as it starts beside the
+    /// revision's environment.
     ///
     /// Dropping the future gives the place up and calls the start off.
     pub async fn check_out_cold(
         self: &Arc<Self>,
-        env: BTreeMap<String, String>,
+        env: impl FnOnce() -> BTreeMap<String, String> + Send,
+    ) -> Result<Slot, PoolError> {
+        let limit = self.config.max_wait;
+        tokio::time::timeout(limit, self.start_cold(env))
+            .await
+            .unwrap_or(Err(PoolError::Waited(limit)))
+    }
+
+    async fn start_cold(
+        self: &Arc<Self>,
+        env: impl FnOnce() -> BTreeMap<String, String> + Send,
     ) -> Result<Slot, PoolError> {
         let place = self.cold_place().await?;
-        let mut spec = self.spec.clone();
-        spec.env.extend(env);
         let permit = self.starts.permits.acquire().await;
+        let mut spec = self.spec.clone();
+        spec.env.extend(env());
+        let began = Instant::now();
         let launched = self.starts.launcher.launch(&spec).await;
         drop(permit);
+        self.tell(began, &launched);
         let instance = launched.map_err(|error| PoolError::Launch(Arc::new(error)))?;
         let mut slot = Slot::new(self, Lane::new(instance));
         slot.cold = Some(place);
@@ -220,11 +233,8 @@ impl Pool {
             return Ok(place);
         }
         let _waiting = Waiting::join(&self.cold_waiting, self.config.max_waiting)?;
-        let place = self.cold.clone().acquire_owned();
-        match tokio::time::timeout(self.config.max_wait, place).await {
-            Ok(place) => place.map_err(|_| PoolError::Draining),
-            Err(_) => Err(PoolError::Waited(self.config.max_wait)),
-        }
+        let place = self.cold.clone().acquire_owned().await;
+        place.map_err(|_| PoolError::Draining)
     }
 
     /// Starts as many containers as the state asks for.
@@ -244,31 +254,33 @@ impl Pool {
         }
         let launched = self.starts.launcher.launch(&self.spec).await;
         drop(permit);
+        self.tell(began, &launched);
         match launched {
             Ok(instance) => {
-                tracing::info!(
-                    app = %self.spec.app,
-                    function = %self.spec.function,
-                    container = %instance.id,
-                    millis = began.elapsed().as_millis(),
-                    "container started"
-                );
                 self.inner.lock().state.started();
                 self.offer(Lane::new(instance));
             }
             Err(error) => {
-                tracing::warn!(
-                    app = %self.spec.app,
-                    function = %self.spec.function,
-                    %error,
-                    "container did not start"
-                );
                 let told = self.inner.lock().state.start_failed();
                 if let Some(waiter) = told {
                     let _ = waiter.send(Err(PoolError::Launch(Arc::new(error))));
                 }
                 self.start_wanted();
             }
+        }
+    }
+
+    fn tell(&self, began: Instant, launched: &Result<Instance, LaunchError>) {
+        let (app, function) = (&self.spec.app, &self.spec.function);
+        match launched {
+            Ok(instance) => tracing::info!(
+                app,
+                function,
+                container = %instance.id,
+                millis = began.elapsed().as_millis(),
+                "container started"
+            ),
+            Err(error) => tracing::warn!(app, function, %error, "container did not start"),
         }
     }
 

@@ -180,14 +180,9 @@ impl Lane {
         self.control.autopsy()
     }
 
-    /// A call begins: what the function logs from here on, up to `limit` bytes, is the call's.
-    pub fn begin_log(&self, limit: usize) {
-        self.stderr.begin_call(limit);
-    }
-
-    /// The log of the call that has ended.
-    pub fn end_log(&self) -> Vec<u8> {
-        self.stderr.end_call()
+    /// What the function logs.
+    pub fn log(&self) -> Arc<Stderr> {
+        self.stderr.clone()
     }
 
     /// The last lines the function wrote to stderr.

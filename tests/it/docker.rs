@@ -24,7 +24,8 @@ pub(crate) async fn containers(identity: &str) -> Vec<String> {
 /// For the end of a failed test, which has no runtime to await on.
 pub(crate) fn remove_all(identity: &str) {
     let script = format!(
-        "docker ps -aq --filter label=kiln.instance={identity} | xargs -r docker rm -f >/dev/null"
+        "docker ps -aq --filter label=kiln.instance={identity} | xargs -r docker rm -f >/dev/null
+         grep -F 'kiln-{identity}/' /proc/mounts | cut -d' ' -f2 | xargs -r umount -l"
     );
     let _ = Command::new("sh").args(["-c", &script]).status();
 }
@@ -201,6 +202,35 @@ async fn containers_are_bounded_as_the_settings_say() {
     let nofile = limits.iter().find(|l| l.name.as_deref() == Some("nofile"));
     assert_eq!(nofile.unwrap().hard, Some(100));
     assert_eq!(limits.len(), 4);
+}
+
+// D6: where a function makes its socket it can make little else, and nothing of it is left.
+#[tokio::test(flavor = "multi_thread")]
+async fn the_place_of_a_socket_is_bounded_memory() {
+    for backend in [Backend::Link, Backend::Attach] {
+        let mut gateway = Gateway::start(backend).await;
+        let settings = json!({"format": "http-stream"});
+        gateway.function("s", Example::Misbehave, settings).await;
+        assert_eq!(gateway.post("/t/t/s", "works").await.text(), "works");
+        let ours = format!("kiln-{}/", gateway.identity());
+        let mounts = || {
+            let mounts = std::fs::read_to_string("/proc/mounts").unwrap();
+            mounts
+                .lines()
+                .filter(|line| line.contains(&ours))
+                .map(str::to_owned)
+                .collect::<Vec<_>>()
+        };
+        let [mount] = &mounts()[..] else {
+            panic!("{:?}", mounts())
+        };
+        for bound in ["tmpfs", "size=1024k", "nr_inodes=64", "noexec"] {
+            assert!(mount.contains(bound), "{mount}");
+        }
+        gateway.signal(rustix::process::Signal::TERM);
+        assert!(gateway.exit().await.success());
+        assert!(mounts().is_empty(), "{:?}", mounts());
+    }
 }
 
 // E2, and Fn's cli#719: the tag stays, the image behind it changes.

@@ -102,6 +102,11 @@ async fn quirks_of_old_fdks_do_no_harm(backend: Backend) {
     for n in 0..3 {
         let query = "?mode=status,leave&code=500&ms=0";
         let reply = post(&gateway, "http", query, "failed").await;
+        if backend.stdio() == "attach" && reply.status == 502 {
+            // Nobody can tell whether the call was read, so it is not repeated.
+            assert!(reply.text().contains("container exit code 2"));
+            continue;
+        }
         assert_eq!(
             (reply.status, reply.text()),
             (500, "failed".to_owned()),
@@ -221,6 +226,13 @@ async fn a_socket_function_gets_and_gives_what_http_clients_mean(backend: Backen
         reply.text()
     );
     assert_eq!(reply.headers["fn-http-status"], "200");
+    // Whoever asks for the head only costs no container.
+    let id = gateway.get("/t/t/s?mode=id").await.text();
+    let url = gateway.url("/t/t/s?mode=big&n=1000000");
+    assert_eq!(gateway.send(gateway.client().head(url)).await.status, 200);
+    let url = gateway.url("/t/t/s?mode=big,status&n=1000000&code=204");
+    assert_eq!(gateway.send(gateway.client().get(url)).await.status, 204);
+    assert_eq!(gateway.get("/t/t/s?mode=id").await.text(), id);
     // Statuses that are the platform's.
     for (code, status, words) in [
         (502, 502, "function failed"),
@@ -258,15 +270,15 @@ async fn a_socket_function_may_end_its_connections(backend: Backend) {
     // nobody's.
     let smuggled = format!("{}POST /call HTTP/1.1\r\n\r\n", "x".repeat(1 << 20));
     for mode in ["early", "ignores"] {
-        let reply = gateway
-            .post(&format!("/t/t/s?mode={mode}"), smuggled.clone())
-            .await;
+        let path = format!("/t/t/s?mode={mode}");
+        let reply = gateway.post(&path, smuggled.clone()).await;
         assert_eq!(reply.status, 200, "{mode}: {}", reply.text());
-        assert_eq!(
-            gateway.get("/t/t/s?mode=id").await.text(),
-            id,
-            "after {mode}"
-        );
+        let after = gateway.get("/t/t/s?mode=id").await;
+        assert_eq!(after.status, 200, "after {mode}: {}", after.text());
+        // One that takes the rest for a request may answer it, and is ended for that.
+        if mode == "early" {
+            assert_eq!(after.text(), id);
+        }
     }
     // One that ends itself is replaced unseen.
     assert_eq!(gateway.get("/t/t/s?mode=leave&ms=0").await.status, 200);

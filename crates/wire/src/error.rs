@@ -116,6 +116,9 @@ impl DecodeError {
             Self::BadLength { .. } => "bad content-length".to_owned(),
             Self::UnsupportedTransferEncoding { .. } => "unsupported transfer-encoding".to_owned(),
             Self::BadChunk { detail, .. } => format!("bad chunk: {detail}"),
+            Self::Truncated {
+                cut: Cut::Head { .. },
+            } => "stream ended within the head".to_owned(),
             Self::HeadTooLarge { .. }
             | Self::TooManyHeaders { .. }
             | Self::TargetTooLong { .. }

@@ -151,7 +151,9 @@ fn compose(
     }
     put_framing(request, status, body, answer)?;
     answer.extend_from_slice(b"\r\n");
-    let bodiless = request.method == "HEAD" || matches!(status, 100..200 | 204 | 304);
+    // Over a socket it is asked by POST and answers with 200, whatever it wants to tell the client.
+    let bodiless =
+        !request.listens() && (request.method == "HEAD" || matches!(status, 100..200 | 204 | 304));
     if bodiless && !request.has("forcebody") {
         return Ok(());
     }
@@ -186,7 +188,7 @@ fn put_framing(
         )
     } else if request.has("chunked") {
         write!(answer, "Transfer-Encoding: chunked\r\n")
-    } else if status == 204 && !request.has("forcebody") {
+    } else if status == 204 && !request.listens() && !request.has("forcebody") {
         Ok(())
     } else {
         write!(answer, "Content-Length: {length}\r\n")

@@ -131,7 +131,7 @@ impl DockerLauncher {
         let doorstep = match spec.channel {
             Channel::Stdio => None,
             Channel::Socket => {
-                let made = Doorstep::make(folder.path().join("io"));
+                let made = folder.make_bounded().and_then(Doorstep::make);
                 Some(made.map_err(host("make a container's socket directory"))?)
             }
         };
