@@ -32,7 +32,7 @@ const AHEAD: usize = 4;
 
 /// How long finding out how a container ended may keep its caller waiting; an engine that hangs
 /// must not.
-const AUTOPSY: Duration = Duration::from_secs(4);
+const AUTOPSY: Duration = Duration::from_secs(6);
 
 /// What became of one try.
 pub(super) enum Attempt {

@@ -196,5 +196,12 @@ async fn end<W: Ward>(
         }
     }
     ward.kill().await;
-    Exit::Killed
+    // An engine that is busy may be late to tell that it had ended by itself.
+    match tokio::time::timeout(GRACE, ward.ended()).await {
+        Ok(exit @ (Exit::Code(_) | Exit::OutOfMemory)) if exit != KILLED => exit,
+        _ => Exit::Killed,
+    }
 }
+
+/// What an end by SIGKILL looks like.
+const KILLED: Exit = Exit::Code(128 + 9);
