@@ -177,12 +177,17 @@ impl Run {
             self.give_back();
             return fault;
         }
+        let ended = matches!(error, ExchangeError::Ended { .. });
         let fault = self.diagnose(error).await;
         // After that, so that what it wrote while it died is in it.
         self.entry.log(self.slot.end_log());
         self.tell(&fault);
         self.entry.fail(&fault);
-        self.slot.retire("did not answer properly");
+        if ended {
+            self.slot.crashed(&fault.to_string());
+        } else {
+            self.slot.retire("did not answer properly");
+        }
         fault
     }
 

@@ -11,7 +11,7 @@ use tokio::sync::oneshot;
 use super::invoker::InvokeConfig;
 use crate::format;
 use crate::launcher::{LaunchError, LaunchSpec};
-use crate::model::{Callable, CallableId};
+use crate::model::{Callable, CallableId, Scale};
 use crate::pool::{Pool, PoolConfig, Starts};
 
 /// The outcome of looking up what an image means, for all who wait for it.
@@ -171,21 +171,21 @@ fn adopt(
     config: &InvokeConfig,
     starts: &Arc<Starts>,
 ) -> Arc<Pool> {
-    let idle_timeout = binding.callable.idle_timeout;
+    let pool_config = PoolConfig {
+        max: config.max_containers,
+        max_waiting: config.max_waiting,
+        max_wait: config.max_wait,
+        idle_timeout: binding.callable.idle_timeout,
+        scale: Scale::default(),
+    };
     let previous = binding.previous.lock().take();
     let pool = match previous {
-        Some(pool) if pool.serves(&spec, idle_timeout) => pool,
+        Some(pool) if pool.serves(&spec, &pool_config) => pool,
         other => {
             if let Some(pool) = other {
                 pool.drain();
             }
-            let config = PoolConfig {
-                max: config.max_containers,
-                max_waiting: config.max_waiting,
-                max_wait: config.max_wait,
-                idle_timeout,
-            };
-            Pool::new(spec, config, starts.clone())
+            Pool::new(spec, pool_config, starts.clone())
         }
     };
     binding.pool.get_or_init(|| pool).clone()

@@ -166,6 +166,9 @@ impl Invoker {
                 }
                 Err(PoolError::Draining) => return Err(Fault::ShuttingDown),
                 Err(PoolError::Launch(error)) => return Err(error.into()),
+                Err(PoolError::BackingOff { failure, retry }) => {
+                    return Err(Fault::backing_off(failure, retry));
+                }
                 Err(PoolError::Full(_)) => return Err(Fault::TooManyWaiting),
                 Err(PoolError::Waited(_)) => return Err(Fault::TooBusy),
             }
