@@ -1,6 +1,7 @@
 //! The composition root: settings in, a running gateway out. The only file that sees every room.
 
 mod data_dir;
+mod scaling;
 
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -89,6 +90,11 @@ pub async fn run(config: ServerConfig) -> Result<(), ServerError> {
 
     let address = SocketAddr::new(config.host, config.port);
     let listen = |source| ServerError::Listen { address, source };
+    let scale_log = scaling::log(config.scale_log, &config.data_dir);
+    let scale_log = scale_log.map_err(|source| ServerError::DataDir {
+        path: config.data_dir.clone(),
+        source,
+    })?;
     let listener = TcpListener::bind(address).await.map_err(listen)?;
     let address = listener.local_addr().map_err(listen)?;
     let max_log_bytes = usize::try_from(config.max_log_bytes).unwrap_or(usize::MAX);
@@ -98,12 +104,15 @@ pub async fn run(config: ServerConfig) -> Result<(), ServerError> {
         invoke_config(&config),
         Some(memory),
     ));
+    if let Some(log) = scale_log {
+        invoker.log_scaling_to(log);
+    }
     registry.catalog().tell(invoker.clone());
     let gateway = Gateway::new(
         gateway_config(&config, descriptors),
         registry.catalog().clone(),
         invoker.clone(),
-        control(&config, registry.clone(), &*launcher),
+        control(&config, registry.clone(), &*launcher, invoker.clone()),
     );
     let gateway = Arc::new(gateway.with_cors(cors(&config)));
     let stop = Stop::default();
@@ -309,7 +318,12 @@ fn cors(config: &ServerConfig) -> Option<Cors> {
     Some(Cors::new(origins, config.cors_headers.clone()))
 }
 
-fn control(config: &ServerConfig, registry: Arc<Registry>, launcher: &dyn Launcher) -> Control {
+fn control(
+    config: &ServerConfig,
+    registry: Arc<Registry>,
+    launcher: &dyn Launcher,
+    invoker: Arc<Invoker>,
+) -> Control {
     let api = ApiConfig {
         public_url: config.public_url.clone(),
         version: env!("CARGO_PKG_VERSION"),
@@ -324,7 +338,8 @@ fn control(config: &ServerConfig, registry: Arc<Registry>, launcher: &dyn Launch
             stdio: launcher.stdio(),
         },
     };
-    let router = api::router(ApiState::new(registry, api));
+    let pools = Arc::new(scaling::Pools(invoker));
+    let router = api::router(ApiState::new(registry, pools, api));
     gateway::control(router)
 }
 

@@ -10,6 +10,7 @@ use serde::Serialize;
 use crate::api::error::{ApiError, Shape, shaped};
 use crate::api::origin::{Sites, refuse_foreign};
 use crate::api::{root, v1, v2};
+use crate::model::{Callable, ScaleStatus};
 use crate::store::Registry;
 
 /// Nothing that can be deployed needs more: a config has to fit into an environment.
@@ -22,6 +23,11 @@ pub struct Health {
     pub launcher: &'static str,
     /// How their stdio travels: `link`, `attach` or `pipe`.
     pub stdio: &'static str,
+}
+
+/// Knows what functions have of containers.
+pub trait Scaling: std::fmt::Debug + Send + Sync {
+    fn status(&self, callable: &Callable) -> ScaleStatus;
 }
 
 /// What the control plane needs to know of the server it runs in.
@@ -44,14 +50,16 @@ pub struct ApiConfig {
 pub struct ApiState {
     pub registry: Arc<Registry>,
     pub config: Arc<ApiConfig>,
+    pub scaling: Arc<dyn Scaling>,
 }
 
 impl ApiState {
-    pub fn new(registry: Arc<Registry>, mut config: ApiConfig) -> Self {
+    pub fn new(registry: Arc<Registry>, scaling: Arc<dyn Scaling>, mut config: ApiConfig) -> Self {
         config.max_body = config.max_body.min(MAX_BODY);
         Self {
             registry,
             config: Arc::new(config),
+            scaling,
         }
     }
 }

@@ -5,8 +5,8 @@ use clap::{CommandFactory as _, FromArgMatches as _, Parser, Subcommand};
 
 use crate::cli::manage::{
     AppsCommand, CallsCommand, ConfigVerb, ContextsCommand, CreateVerb, DeleteVerb,
-    FunctionsCommand, GetVerb, InspectVerb, ListVerb, LogsCommand, RoutesCommand, TriggersCommand,
-    UnsetVerb, UpdateVerb, UseVerb,
+    FunctionsCommand, GetVerb, InspectVerb, ListVerb, LogsCommand, RoutesCommand, Scale,
+    TriggersCommand, UnsetVerb, UpdateVerb, UseVerb,
 };
 use crate::cli::session::Start;
 use crate::cli::{build, deploy, import, init, invoke, start, version};
@@ -49,6 +49,8 @@ enum Command {
     /// Show one thing, or one property of it.
     #[command(subcommand)]
     Inspect(InspectVerb),
+    /// Show how many containers a function has, and why.
+    Scale(Scale),
     /// Change an app, function, route, trigger or context.
     #[command(subcommand)]
     Update(UpdateVerb),
@@ -111,7 +113,8 @@ const GROUPS: [(&str, &[&str]); 4] = [
     (
         "Manage what is on the server",
         &[
-            "create", "list", "inspect", "update", "delete", "config", "get", "unset", "use",
+            "create", "list", "inspect", "scale", "update", "delete", "config", "get", "unset",
+            "use",
         ],
     ),
     ("The server", &["start", "import", "version"]),
@@ -181,6 +184,7 @@ pub async fn run(cli: Cli) -> anyhow::Result<()> {
         Command::Create(verb) => verb.run(start).await,
         Command::List(verb) => verb.run(start).await,
         Command::Inspect(verb) => verb.run(start).await,
+        Command::Scale(args) => args.run(&start.session()?).await,
         Command::Update(verb) => verb.run(start).await,
         Command::Delete(verb) => verb.run(start).await,
         Command::Config(verb) => verb.run(start).await,

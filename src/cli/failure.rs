@@ -65,10 +65,14 @@ fn is_broken_pipe(error: &anyhow::Error) -> bool {
 
 fn code(error: &anyhow::Error) -> u8 {
     const EXPECTED: u8 = 1;
+    const USAGE: u8 = 2;
     const INTERNAL: u8 = 70;
+    // A setting is an argument that came by another way.
+    if find::<SettingError>(error).is_some() {
+        return USAGE;
+    }
     let expected = find::<Failure>(error).is_some()
         || find::<ManifestError>(error).is_some()
-        || find::<SettingError>(error).is_some()
         || find::<ClientConfigError>(error).is_some()
         || find::<BuildError>(error).is_some()
         || find::<EngineError>(error).is_some()

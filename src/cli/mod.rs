@@ -6,8 +6,8 @@
 //! without a yes or `--force`.
 //!
 //! Exit codes: 0 done (also when the reader of our output went away), 1 the command could not do
-//! what it was asked for a reason the message names, 2 the arguments make no sense, 70 a fault of
-//! ours.
+//! what it was asked for a reason the message names, 2 the arguments or settings make no sense, 70 a
+//! fault of ours.
 //!
 //! Start at [`parse`] and [`run`]; [`report`] turns its error into words and an exit code.
 

@@ -26,4 +26,7 @@ pub use manifest::{
     Deployment, ExpectedConfig, MAX_MANIFEST_BYTES, Manifest, ManifestError, TriggerSpec, Version,
     bump_patch, check_name,
 };
-pub use server::{CorsOrigins, LauncherKind, LogFormat, ServerConfig, StdioPath, log_filter};
+pub use server::{
+    CorsOrigins, LauncherKind, LogFormat, ScaleLogTo, ScaleLogWhat, ScaleLogging, ServerConfig,
+    StdioPath, log_filter,
+};

@@ -84,6 +84,50 @@ impl FromStr for LogFormat {
     }
 }
 
+/// Where it is written down why functions get more or fewer containers, and what of it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ScaleLogging {
+    pub to: ScaleLogTo,
+    pub what: ScaleLogWhat,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ScaleLogTo {
+    Stderr,
+    /// `scale.log` in the data folder.
+    File,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ScaleLogWhat {
+    None,
+    /// What changes something.
+    Warning,
+    /// All that samples lead to.
+    Verbose,
+}
+
+impl FromStr for ScaleLogging {
+    type Err = ();
+
+    fn from_str(text: &str) -> Result<Self, ()> {
+        let (to, what) = text.split_once(':').ok_or(())?;
+        Ok(Self {
+            to: match to {
+                "stderr" => ScaleLogTo::Stderr,
+                "file" => ScaleLogTo::File,
+                _ => return Err(()),
+            },
+            what: match what {
+                "none" => ScaleLogWhat::None,
+                "warning" => ScaleLogWhat::Warning,
+                "verbose" => ScaleLogWhat::Verbose,
+                _ => return Err(()),
+            },
+        })
+    }
+}
+
 /// Sites whose pages may read the server's answers.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum CorsOrigins {
@@ -199,6 +243,8 @@ pub struct ServerConfig {
     pub log_level: String,
     /// `FN_LOG_FORMAT`.
     pub log_format: LogFormat,
+    /// `FN_SCALE_LOG`.
+    pub scale_log: ScaleLogging,
 }
 
 impl ServerConfig {
@@ -293,6 +339,14 @@ impl ServerConfig {
             cors_headers: cors_headers(env)?,
             log_level: log_filter(env.text("FN_LOG_LEVEL")?.as_deref().unwrap_or("info")),
             log_format: env.parse("FN_LOG_FORMAT", LogFormat::Text, "text or json")?,
+            scale_log: env.parse(
+                "FN_SCALE_LOG",
+                ScaleLogging {
+                    to: ScaleLogTo::Stderr,
+                    what: ScaleLogWhat::None,
+                },
+                "stderr or file, a colon, and none, warning or verbose",
+            )?,
             data_dir,
         })
     }
@@ -422,6 +476,7 @@ mod tests {
         assert_eq!(config.http_idle_timeout, Duration::from_secs(120));
         assert_eq!(config.log_format, LogFormat::Text);
         assert_eq!(config.cors_origins, None);
+        assert_eq!(config.scale_log.what, ScaleLogWhat::None);
         assert_eq!(config.log_level, "info");
         assert_eq!(log_filter("WARNING"), "warn");
     }
@@ -457,6 +512,11 @@ mod tests {
                 "FN_LAUNCHER",
                 "podman",
                 "FN_LAUNCHER: podman is not allowed, expected auto, docker or process",
+            ),
+            (
+                "FN_SCALE_LOG",
+                "a:b:c",
+                "FN_SCALE_LOG: a:b:c is not allowed, expected stderr or file, a colon, and none, warning or verbose",
             ),
             (
                 "FN_MAX_CONTAINERS",

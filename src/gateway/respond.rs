@@ -143,12 +143,22 @@ impl Failure {
         *response.status_mut() = self.status();
         let headers = response.headers_mut();
         headers.insert(CONTENT_TYPE, HeaderValue::from_static(JSON));
-        if self.status() == StatusCode::SERVICE_UNAVAILABLE
-            || self.status() == StatusCode::TOO_MANY_REQUESTS
-        {
-            headers.insert(RETRY_AFTER, RETRY_AFTER_SECS);
+        if let Some(after) = self.retry_after() {
+            headers.insert(RETRY_AFTER, after);
         }
         response
+    }
+
+    fn retry_after(&self) -> Option<HeaderValue> {
+        if let Self::Fault(Fault::BackingOff { retry, .. }) = self {
+            let whole = retry.as_secs() + u64::from(retry.subsec_nanos() > 0);
+            return Some(whole.max(1).into());
+        }
+        let later = [
+            StatusCode::SERVICE_UNAVAILABLE,
+            StatusCode::TOO_MANY_REQUESTS,
+        ];
+        later.contains(&self.status()).then_some(RETRY_AFTER_SECS)
     }
 }
 
@@ -160,6 +170,7 @@ fn status_of(fault: &Fault) -> StatusCode {
         | Fault::BadResponse { .. }
         | Fault::InvalidResponse { .. }
         | Fault::Reported
+        | Fault::Crashing(_)
         | Fault::NotInitialised(_)
         | Fault::Lost(_)
         | Fault::ResponseTooLarge { .. }
@@ -175,6 +186,11 @@ fn status_of(fault: &Fault) -> StatusCode {
         Fault::EngineDown(_) | Fault::TooBusy | Fault::ShuttingDown => {
             StatusCode::SERVICE_UNAVAILABLE
         }
+        Fault::BackingOff { why, .. } => match status_of(why) {
+            StatusCode::SERVICE_UNAVAILABLE => StatusCode::SERVICE_UNAVAILABLE,
+            // Nobody waited for it: no time ran out in this call.
+            _ => StatusCode::BAD_GATEWAY,
+        },
     }
 }
 
@@ -236,6 +252,15 @@ mod tests {
             ),
             (Failure::Fault(Fault::TooBusy), 503, Blame::Overload, true),
             (
+                Failure::Fault(Fault::BackingOff {
+                    why: Box::new(Fault::Exited(3)),
+                    retry: Duration::from_millis(1500),
+                }),
+                502,
+                Blame::Function,
+                true,
+            ),
+            (
                 Failure::Fault(Fault::TooManyWaiting),
                 429,
                 Blame::Overload,
@@ -251,6 +276,19 @@ mod tests {
             assert_eq!(parts(&failure, false).await.0, status, "{failure:?}");
             assert_eq!(failure.blame(), blame, "{failure:?}");
             assert_eq!(parts(&failure, false).await.2, retry, "{failure:?}");
+        }
+    }
+
+    #[test]
+    fn who_is_backed_off_from_is_told_the_whole_seconds() {
+        for (millis, told) in [(0, "1"), (1500, "2"), (60_000, "60")] {
+            let failure = Failure::Fault(Fault::BackingOff {
+                why: Box::new(Fault::TimedOut),
+                retry: Duration::from_millis(millis),
+            });
+            let response = failure.response(false);
+            assert_eq!(response.headers()[RETRY_AFTER], told);
+            assert_eq!(response.status(), StatusCode::BAD_GATEWAY);
         }
     }
 

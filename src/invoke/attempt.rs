@@ -186,12 +186,26 @@ impl Run {
             self.give_back();
             return fault;
         }
+        // One that had read its call may have died of it; that is no reason to think that the next
+        // container will.
+        let stillborn = matches!(
+            error,
+            ExchangeError::Ended {
+                started: false,
+                unread: true,
+                ..
+            }
+        );
         let fault = self.diagnose(error).await;
         // After that, so that what it wrote while it died is in it.
         self.entry.take_log();
         self.tell(&fault);
         self.entry.fail(&fault);
-        self.slot.retire("did not answer properly");
+        if stillborn {
+            self.slot.stillborn(&fault.to_string());
+        } else {
+            self.slot.retire("did not answer properly");
+        }
         fault
     }
 

@@ -1,6 +1,8 @@
 //! Which pool serves a callable.
 
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
+use std::time::Duration;
 
 use futures_util::FutureExt;
 use futures_util::future::{BoxFuture, Shared};
@@ -11,8 +13,14 @@ use tokio::sync::oneshot;
 use super::invoker::InvokeConfig;
 use crate::format;
 use crate::launcher::{LaunchError, LaunchSpec};
-use crate::model::{Callable, CallableId};
+use crate::model::{Callable, CallableId, ScaleStatus};
 use crate::pool::{Pool, PoolConfig, Starts};
+
+/// How long a revision that is replaced serves on while its successor's containers start.
+const WARM_UP: Duration = Duration::from_secs(30);
+/// Between two tries to find out what the image of a function means that is to be kept warm.
+const FIRST_RETRY: Duration = Duration::from_secs(1);
+const LAST_RETRY: Duration = Duration::from_secs(60);
 
 /// The outcome of looking up what an image means, for all who wait for it.
 type Resolution = Shared<BoxFuture<'static, Result<Arc<Pool>, Arc<LaunchError>>>>;
@@ -25,6 +33,10 @@ struct Binding {
     resolving: Mutex<Option<Resolution>>,
     /// The predecessor's pool, until it is known whether it serves this version too.
     previous: Mutex<Option<Arc<Pool>>>,
+    /// Whether it was tried to find this version's pool.
+    tried: AtomicBool,
+    /// Whether a newer version took its place, or none did.
+    gone: AtomicBool,
 }
 
 impl Binding {
@@ -34,7 +46,31 @@ impl Binding {
             pool: OnceLock::new(),
             resolving: Mutex::new(None),
             previous: Mutex::new(previous),
+            tried: AtomicBool::new(false),
+            gone: AtomicBool::new(false),
         })
+    }
+
+    /// The binding is to be taken from the map. Gives the pool that it has up to now; one that
+    /// comes later finds out for itself, because both sides write here.
+    fn leave(&self) -> Option<Arc<Pool>> {
+        self.gone.swap(true, Ordering::AcqRel);
+        self.pool.get().cloned()
+    }
+
+    /// Whether it was taken from the map before its pool was there to be seen.
+    fn has_left(&self) -> bool {
+        self.gone.fetch_or(false, Ordering::AcqRel)
+    }
+
+    /// What serves calls while this version's own containers start. Only the first try is waited
+    /// for like this: an author is to see what is wrong with a deploy.
+    fn stand_in(&self) -> Option<Arc<Pool>> {
+        if self.callable.scale.min == 0 || self.tried.load(Ordering::Acquire) {
+            return None;
+        }
+        let previous = self.previous.lock().clone();
+        previous.filter(|pool| !pool.is_draining())
     }
 }
 
@@ -62,20 +98,87 @@ impl Bindings {
     /// nothing from its predecessor keeps the predecessor's pool, so a deploy of the same image
     /// leaves its containers hot.
     pub(super) async fn pool(
-        &self,
+        self: &Arc<Self>,
         callable: &Arc<Callable>,
     ) -> Result<Arc<Pool>, Arc<LaunchError>> {
         let binding = self.binding(callable);
         if let Some(pool) = binding.pool.get() {
             return Ok(pool.clone());
         }
-        let resolution = {
-            let mut resolving = binding.resolving.lock();
-            resolving
-                .get_or_insert_with(|| self.resolve(&binding))
-                .clone()
+        let resolution = self.resolution(&binding);
+        match binding.stand_in() {
+            Some(pool) => Ok(pool),
+            None => resolution.await,
+        }
+    }
+
+    fn resolution(self: &Arc<Self>, binding: &Arc<Binding>) -> Resolution {
+        let mut resolving = binding.resolving.lock();
+        resolving
+            .get_or_insert_with(|| self.resolve(binding))
+            .clone()
+    }
+
+    /// Calls find `callable` from now on. If some of its containers are to be kept warm, or some
+    /// of its predecessor's are, this does not wait for one.
+    pub(super) fn shown(self: &Arc<Self>, callable: &Arc<Callable>) {
+        let kept = |id| {
+            let map = self.map.pin();
+            map.get(id).is_some_and(|b| b.callable.scale.min > 0)
         };
-        resolution.await
+        if callable.scale.min == 0 && !kept(&callable.id) {
+            return;
+        }
+        let (this, binding) = (self.clone(), self.binding(callable));
+        self.starts.spawn(async move { this.warm(binding).await });
+    }
+
+    async fn warm(self: Arc<Self>, binding: Arc<Binding>) {
+        let mut delay = FIRST_RETRY;
+        while binding.pool.get().is_none() && self.is_current(&binding) {
+            let Err(error) = self.resolution(&binding).await else {
+                return;
+            };
+            let callable = &binding.callable;
+            tracing::warn!(
+                app = %callable.app_name,
+                function = %callable.name,
+                %error,
+                "containers that are to be kept warm cannot be started"
+            );
+            tokio::time::sleep(delay).await;
+            delay = (delay * 2).min(LAST_RETRY);
+        }
+    }
+
+    fn is_current(&self, binding: &Arc<Binding>) -> bool {
+        let map = self.map.pin();
+        map.get(&binding.callable.id)
+            .is_some_and(|found| Arc::ptr_eq(found, binding))
+    }
+
+    /// What a callable has and should have.
+    pub(super) fn status(&self, callable: &Callable) -> ScaleStatus {
+        let map = self.map.pin();
+        let pool = map.get(&callable.id).and_then(|b| {
+            let own = b.pool.get().cloned();
+            own.or_else(|| b.previous.lock().clone())
+        });
+        match pool {
+            Some(pool) => pool.status(),
+            None => {
+                let (scale, most) = (callable.scale, self.config.max_containers);
+                let max = scale.max.map_or(most, |max| most.min(max as usize));
+                ScaleStatus {
+                    mode: scale.mode,
+                    min: max.min(scale.min as usize),
+                    max,
+                    vote: "none",
+                    reason: "nobody has called it yet".to_owned(),
+                    ..ScaleStatus::default()
+                }
+            }
+        }
     }
 
     /// Forgets `pool`, so that the next call looks up anew what the image means.
@@ -93,12 +196,8 @@ impl Bindings {
     pub(super) fn remove(&self, id: &CallableId) {
         let map = self.map.pin();
         if let Some(binding) = map.remove(id) {
-            let pools = binding
-                .pool
-                .get()
-                .cloned()
-                .into_iter()
-                .chain(binding.previous.lock().take());
+            let own = binding.leave();
+            let pools = own.into_iter().chain(binding.previous.lock().take());
             for pool in pools {
                 pool.drain();
             }
@@ -118,11 +217,8 @@ impl Bindings {
             if found.callable.version >= callable.version {
                 return found.clone();
             }
-            let previous = found
-                .pool
-                .get()
-                .cloned()
-                .or_else(|| found.previous.lock().clone());
+            let own = found.leave();
+            let previous = own.or_else(|| found.previous.lock().clone());
             Binding::new(callable, previous)
         };
         let id = callable.id.clone();
@@ -130,14 +226,15 @@ impl Bindings {
             .clone()
     }
 
-    fn resolve(&self, binding: &Arc<Binding>) -> Resolution {
+    fn resolve(self: &Arc<Self>, binding: &Arc<Binding>) -> Resolution {
         let (sender, receiver) = oneshot::channel();
-        let (binding, starts, config) = (binding.clone(), self.starts.clone(), self.config);
+        let (binding, this) = (binding.clone(), self.clone());
         self.starts.spawn(async move {
-            let result = spec(&binding.callable, &starts)
-                .await
-                .map(|spec| adopt(&binding, spec, &config, &starts))
-                .map_err(Arc::new);
+            let result = match spec(&binding.callable, &this.starts).await {
+                Ok(spec) => Ok(adopt(&binding, spec, &this.config, &this.starts).await),
+                Err(error) => Err(Arc::new(error)),
+            };
+            binding.tried.store(true, Ordering::Release);
             // A failure is forgotten: whoever calls later tries again.
             binding.resolving.lock().take();
             let _ = sender.send(result);
@@ -164,31 +261,54 @@ impl Bindings {
     }
 }
 
-/// The pool of a binding whose spec is now known: its predecessor's, or a new one.
-fn adopt(
+/// The pool of a binding whose spec is now known: its predecessor's, or a new one. Where
+/// containers are to be kept warm, they are before the predecessor's go.
+async fn adopt(
     binding: &Binding,
     spec: LaunchSpec,
     config: &InvokeConfig,
     starts: &Arc<Starts>,
 ) -> Arc<Pool> {
-    let idle_timeout = binding.callable.idle_timeout;
-    let previous = binding.previous.lock().take();
-    let pool = match previous {
-        Some(pool) if pool.serves(&spec, idle_timeout) => pool,
+    let pool_config = pool_config(&binding.callable, config);
+    let previous = binding.previous.lock().clone();
+    let (pool, made) = match previous {
+        Some(pool) if pool.serves(&spec, &pool_config) => {
+            pool.forgive();
+            (pool, false)
+        }
         other => {
-            if let Some(pool) = other {
-                pool.drain();
+            let pool = Pool::new(spec, pool_config, starts.clone());
+            if other.is_some() && pool_config.scale.min > 0 {
+                let _ = tokio::time::timeout(WARM_UP, pool.warmed()).await;
             }
-            let config = PoolConfig {
-                max: config.max_containers,
-                max_waiting: config.max_waiting,
-                max_wait: config.max_wait,
-                idle_timeout,
-            };
-            Pool::new(spec, config, starts.clone())
+            (pool, true)
         }
     };
-    binding.pool.get_or_init(|| pool).clone()
+    let pool = binding.pool.get_or_init(|| pool).clone();
+    // Nobody would ever drain it, and what it keeps warm would stay. The map drops what was taken
+    // from it at some later time.
+    let kept = pool_config.scale.min > 0;
+    if made && kept && binding.has_left() {
+        pool.drain();
+    }
+    if let Some(previous) = binding.previous.lock().take()
+        && !Arc::ptr_eq(&previous, &pool)
+    {
+        previous.drain();
+    }
+    pool
+}
+
+fn pool_config(callable: &Callable, config: &InvokeConfig) -> PoolConfig {
+    let scale = callable.scale;
+    let within = |own: Option<u32>, most: usize| own.map_or(most, |own| most.min(own as usize));
+    PoolConfig {
+        max: within(scale.max, config.max_containers),
+        max_waiting: within(scale.max_waiting, config.max_waiting),
+        max_wait: config.max_wait,
+        idle_timeout: callable.idle_timeout,
+        scale,
+    }
 }
 
 async fn spec(callable: &Callable, starts: &Starts) -> Result<LaunchSpec, LaunchError> {

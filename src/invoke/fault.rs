@@ -1,9 +1,11 @@
 use std::sync::Arc;
+use std::time::Duration;
 
 use thiserror::Error;
 
 use crate::launcher::LaunchError;
 use crate::model::Format;
+use crate::pool::Failure;
 
 /// Who has to do something about a failed call.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -102,11 +104,17 @@ pub enum Fault {
     TooManyWaiting,
     #[error("the server is shutting down")]
     ShuttingDown,
+    /// Containers ended before they had answered anything, the last one like this.
+    #[error("{0}")]
+    Crashing(Arc<str>),
+    /// What the last containers failed of; none is started for a while.
+    #[error("{why}")]
+    BackingOff { why: Box<Self>, retry: Duration },
 }
 
 impl Fault {
     /// Who is to blame.
-    pub const fn blame(&self) -> Blame {
+    pub fn blame(&self) -> Blame {
         match self {
             Self::TimedOut
             | Self::Exited(_)
@@ -119,16 +127,29 @@ impl Fault {
             | Self::ResponseHeadTooLarge
             | Self::NotInitialised(_)
             | Self::InitTimedOut(_)
+            | Self::Crashing(_)
             | Self::Image(_) => Blame::Function,
             Self::AsyncUnsupported | Self::BadRequest(_) | Self::CallerLeft => Blame::Caller,
             Self::Lost(_) | Self::Launch(_) | Self::EngineDown(_) => Blame::Platform,
             Self::TooBusy | Self::TooManyWaiting => Blame::Overload,
             Self::ShuttingDown => Blame::Shutdown,
+            Self::BackingOff { why, .. } => why.blame(),
         }
     }
 }
 
 impl Fault {
+    pub(super) fn backing_off(failure: Failure, retry: Duration) -> Self {
+        let why = match failure {
+            Failure::Launch(error) => error.into(),
+            Failure::Ended(told) => Self::Crashing(told),
+        };
+        Self::BackingOff {
+            why: Box::new(why),
+            retry,
+        }
+    }
+
     /// What is for the operator's eyes, where the text for callers is fixed.
     pub fn detail(&self) -> &str {
         match self {

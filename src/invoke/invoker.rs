@@ -11,9 +11,9 @@ use super::memory::{Entry, Memory};
 use super::response::CallResponse;
 use crate::format::{self, CallRequest, ExchangeLimits, RequestBody};
 use crate::launcher::{LaunchError, Launcher};
-use crate::model::{Callable, CallableId, InvocationType, Timestamp};
-use crate::pool::{PoolError, Slot, Starts};
-use crate::store::Withdrawals;
+use crate::model::{Callable, CallableId, InvocationType, ScaleStatus, Timestamp};
+use crate::pool::{Failure, PoolError, ScaleLog, Slot, Starts};
+use crate::store::Changes;
 
 /// Bounds for all functions.
 #[derive(Clone, Copy, Debug)]
@@ -37,7 +37,7 @@ pub struct InvokeConfig {
 #[derive(Debug)]
 pub struct Invoker {
     config: InvokeConfig,
-    bindings: Bindings,
+    bindings: Arc<Bindings>,
     starts: Arc<Starts>,
     memory: Option<Arc<Memory>>,
 }
@@ -48,10 +48,20 @@ impl Invoker {
         let starts = Starts::new(launcher, config.max_starts);
         Self {
             config,
-            bindings: Bindings::new(config, starts.clone()),
+            bindings: Arc::new(Bindings::new(config, starts.clone())),
             starts,
             memory: memory.map(Arc::new),
         }
+    }
+
+    /// Writes down in `log` why functions get more or fewer containers; the first one stays.
+    pub fn log_scaling_to(&self, log: ScaleLog) {
+        self.starts.log_to(log);
+    }
+
+    /// What `callable` has and should have.
+    pub fn scaling(&self, callable: &Callable) -> ScaleStatus {
+        self.bindings.status(callable)
     }
 
     /// Calls `callable` and waits for the start of its response, or for all of a small one.
@@ -164,13 +174,14 @@ impl Invoker {
                 // Replaced between finding the pool and asking it: the binding has the new one.
                 Err(PoolError::Draining) if again => {}
                 // Pruned, say. The reference may well lead to it again.
-                Err(PoolError::Launch(error))
-                    if again && matches!(*error, LaunchError::ImageGone { .. }) =>
-                {
+                Err(error) if again && lost_its_image(&error) => {
                     self.bindings.forget(callable, &pool);
                 }
                 Err(PoolError::Draining) => return Err(Fault::ShuttingDown),
                 Err(PoolError::Launch(error)) => return Err(error.into()),
+                Err(PoolError::BackingOff { failure, retry }) => {
+                    return Err(Fault::backing_off(failure, retry));
+                }
                 Err(PoolError::Full(_)) => return Err(Fault::TooManyWaiting),
                 Err(PoolError::Waited(_)) => return Err(Fault::TooBusy),
             }
@@ -191,7 +202,23 @@ impl Invoker {
     }
 }
 
-impl Withdrawals for Invoker {
+fn lost_its_image(error: &PoolError) -> bool {
+    let (PoolError::Launch(launch)
+    | PoolError::BackingOff {
+        failure: Failure::Launch(launch),
+        ..
+    }) = error
+    else {
+        return false;
+    };
+    matches!(**launch, LaunchError::ImageGone { .. })
+}
+
+impl Changes for Invoker {
+    fn shown(&self, callable: &Arc<Callable>) {
+        self.bindings.shown(callable);
+    }
+
     fn withdrawn(&self, id: &CallableId) {
         self.bindings.remove(id);
     }

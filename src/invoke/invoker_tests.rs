@@ -457,6 +457,9 @@ async fn a_rollback_gets_a_pool_that_works() {
     assert!(bench.call("/", b"").await.is_ok());
 }
 
+#[path = "scale_tests.rs"]
+mod scale;
+
 #[path = "stream_tests.rs"]
 mod stream;
 

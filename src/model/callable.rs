@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use crate::model::{
     Annotations, App, AppId, Config, FnId, Format, Function, InvocationType, MilliCpus, Route,
-    Trigger,
+    Scale, Trigger,
 };
 
 /// Counts the callables ever made, so that the newer of two can be told.
@@ -56,6 +56,7 @@ pub struct Callable {
     pub idle_timeout: Duration,
     /// Whether the function takes request bodies in chunks, as they come.
     pub streaming: bool,
+    pub scale: Scale,
     /// Headers that every response carries; routes only.
     pub headers: BTreeMap<String, Vec<String>>,
     /// The container's environment: the app's config, then the function's, then the platform's
@@ -96,6 +97,7 @@ impl Callable {
             timeout: Duration::from_secs(route.timeout_secs.into()),
             idle_timeout: Duration::from_secs(route.idle_timeout_secs.into()),
             streaming: streams(route.format, &route.annotations),
+            scale: scale(route.format, &route.annotations),
             headers: route.headers.clone(),
             env,
         }
@@ -135,6 +137,7 @@ impl Callable {
             timeout: Duration::from_secs(function.timeout_secs.into()),
             idle_timeout: Duration::from_secs(function.idle_timeout_secs.into()),
             streaming: streams(function.format, &function.annotations),
+            scale: scale(function.format, &function.annotations),
             headers: BTreeMap::new(),
             env,
         }
@@ -147,6 +150,15 @@ fn streams(format: Format, annotations: &Annotations) -> bool {
         && annotations
             .get(STREAMING_ANNOTATION)
             .is_some_and(|value| value == "true")
+}
+
+/// What another server stored may be nothing we know; the function is called all the same.
+fn scale(format: Format, annotations: &Annotations) -> Scale {
+    let mut scale = Scale::of(annotations).unwrap_or_default();
+    if !format.is_hot() {
+        scale.min = 0;
+    }
+    scale
 }
 
 fn merged(app: &Config, own: &Config) -> BTreeMap<String, String> {

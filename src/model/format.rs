@@ -24,6 +24,11 @@ impl Format {
         matches!(self, Self::Http | Self::HttpStream)
     }
 
+    /// Whether a container serves one call after the other.
+    pub const fn is_hot(self) -> bool {
+        !matches!(self, Self::Default)
+    }
+
     /// Every format, in the order in which error messages list them.
     pub const ALL: [Self; 5] = [
         Self::Default,

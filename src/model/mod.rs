@@ -13,6 +13,7 @@ mod function;
 mod id;
 mod limits;
 mod route;
+mod scale;
 mod time;
 
 pub use app::{Annotations, App, Config};
@@ -28,4 +29,5 @@ pub use limits::{
     MAX_TIMEOUT_SECS, MilliCpus,
 };
 pub use route::{InvocationType, Route, UnknownType, clean_path};
+pub use scale::{InvalidScale, SCALE_ANNOTATION, Scale, ScaleMode, ScaleSample, ScaleStatus};
 pub use time::Timestamp;

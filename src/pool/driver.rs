@@ -1,21 +1,24 @@
 use std::collections::BTreeMap;
 use std::ops::{Deref, DerefMut};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::task::{Context, Waker};
 use std::time::Duration;
 
 use parking_lot::Mutex;
 use thiserror::Error;
-use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
+use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore, oneshot};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use super::lane::Lane;
 use super::reaper;
+use super::record::{self, ScaleLog};
+use super::scale::{Decision, Moment, Scaler};
 use super::state::{Arrival, Bounds, Counts, Offer, State};
 use crate::launcher::{Instance, LaunchError, LaunchSpec, Launcher};
+use crate::model::Scale;
 
 /// Bounds of one pool.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -28,6 +31,8 @@ pub struct PoolConfig {
     pub max_wait: Duration,
     /// How long a container may idle.
     pub idle_timeout: Duration,
+    /// What decides how many there are, within `max`.
+    pub scale: Scale,
 }
 
 /// What all pools share: the launcher, and the tasks that start containers with it.
@@ -39,6 +44,7 @@ pub struct Starts {
     permits: Semaphore,
     tasks: TaskTracker,
     closing: CancellationToken,
+    log: OnceLock<ScaleLog>,
 }
 
 impl Starts {
@@ -49,7 +55,13 @@ impl Starts {
             permits: Semaphore::new(limit),
             tasks: TaskTracker::new(),
             closing: CancellationToken::new(),
+            log: OnceLock::new(),
         })
+    }
+
+    /// Writes decisions to `log` from now on; the first one stays.
+    pub fn log_to(&self, log: ScaleLog) {
+        let _ = self.log.set(log);
     }
 
     /// The launcher.
@@ -78,11 +90,24 @@ impl Starts {
     }
 }
 
+/// Why a function's last container is of no use.
+#[derive(Clone, Debug, Error)]
+pub enum Failure {
+    #[error("{0}")]
+    Launch(Arc<LaunchError>),
+    /// It ended before it had answered anything.
+    #[error("{0}")]
+    Ended(Arc<str>),
+}
+
 /// Why there is no container for a call.
 #[derive(Clone, Debug, Error)]
 pub enum PoolError {
     #[error("{0}")]
     Launch(Arc<LaunchError>),
+    /// The last containers were of no use, and none is started for a while.
+    #[error("{failure}")]
+    BackingOff { failure: Failure, retry: Duration },
     #[error("{0} calls wait for this function already")]
     Full(usize),
     #[error("no container was free within {} seconds", .0.as_secs())]
@@ -103,6 +128,8 @@ pub struct Pool {
     /// Places for containers that serve one call each.
     cold: Arc<Semaphore>,
     cold_waiting: AtomicUsize,
+    /// A start has ended, well or not.
+    news: Notify,
     pub(super) inner: Mutex<Inner>,
 }
 
@@ -113,20 +140,42 @@ pub(super) struct Inner {
     pub(super) reaper: Waker,
     /// When the reaper wakes by itself.
     pub(super) alarm: Option<Instant>,
+    /// Why the last start was of no use.
+    pub(super) failure: Option<Failure>,
+}
+
+impl Inner {
+    /// Makes sure that the reaper looks when there is something to look at.
+    fn rouse(&self, now: Instant) {
+        if let Some(look) = self.state.next_look(now)
+            && self.alarm.is_none_or(|alarm| alarm > look)
+        {
+            self.reaper.wake_by_ref();
+        }
+    }
+
+    /// What callers are told until then.
+    fn refusal(&self, until: Instant) -> PoolError {
+        let retry = until.saturating_duration_since(Instant::now());
+        match self.failure.clone() {
+            Some(failure) => PoolError::BackingOff { failure, retry },
+            None => PoolError::Waited(retry),
+        }
+    }
 }
 
 impl Pool {
     /// A pool of `spec` with no containers.
     pub fn new(spec: LaunchSpec, config: PoolConfig, starts: Arc<Starts>) -> Arc<Self> {
         let bounds = Bounds {
-            max: config.max,
             max_waiting: config.max_waiting,
             idle_timeout: config.idle_timeout,
         };
         let inner = Inner {
-            state: State::new(bounds),
+            state: State::new(bounds, Scaler::new(&config.scale, config.max)),
             reaper: Waker::noop().clone(),
             alarm: None,
+            failure: None,
         };
         let pool = Arc::new(Self {
             spec,
@@ -134,9 +183,13 @@ impl Pool {
             starts,
             cold: Arc::new(Semaphore::new(config.max)),
             cold_waiting: AtomicUsize::new(0),
+            news: Notify::new(),
             inner: Mutex::new(inner),
         });
         pool.starts.spawn(reaper::run(Arc::downgrade(&pool)));
+        if config.scale.min > 0 {
+            pool.adjust(Moment::Event);
+        }
         pool
     }
 
@@ -145,11 +198,37 @@ impl Pool {
         &self.spec
     }
 
-    /// Whether this pool gives out containers that are just what `spec` asks for.
-    pub fn serves(&self, spec: &LaunchSpec, idle_timeout: Duration) -> bool {
-        self.spec == *spec
-            && self.config.idle_timeout == idle_timeout
-            && !self.inner.lock().state.is_draining()
+    /// Whether this pool gives out containers that are just what `spec` asks for, as `config`
+    /// says.
+    pub fn serves(&self, spec: &LaunchSpec, config: &PoolConfig) -> bool {
+        self.spec == *spec && self.config == *config && !self.is_draining()
+    }
+
+    /// Whether it gives out no more containers.
+    pub fn is_draining(&self) -> bool {
+        self.inner.lock().state.is_draining()
+    }
+
+    /// Something was deployed that may put right what it failed of.
+    pub fn forgive(self: &Arc<Self>) {
+        self.inner.lock().state.served();
+        self.adjust(Moment::Event);
+    }
+
+    /// Waits until the containers that are kept anyway are there, or will not come soon.
+    pub async fn warmed(&self) {
+        loop {
+            let news = self.news.notified();
+            {
+                let state = &self.inner.lock().state;
+                let counts = state.counts();
+                let warm = counts.busy + counts.idle >= state.scaler().min();
+                if warm || state.backing_off().is_some() || state.is_draining() {
+                    return;
+                }
+            }
+            news.await;
+        }
     }
 
     /// How many containers do what, and how many calls wait.
@@ -169,6 +248,7 @@ impl Pool {
                 Arrival::Lane(lane) => (Slot::new(self, lane), true),
                 Arrival::Queued(ticket) => (self.wait(ticket, receiver).await?, false),
                 Arrival::Full => return Err(PoolError::Full(self.config.max_waiting)),
+                Arrival::BackingOff(until) => return Err(self.inner.lock().refusal(until)),
                 Arrival::Draining => return Err(PoolError::Draining),
             };
             // The last look before the call: a container that spoke or died meanwhile is
@@ -188,7 +268,7 @@ impl Pool {
         receiver: oneshot::Receiver<Result<Slot, PoolError>>,
     ) -> Result<Slot, PoolError> {
         let _place = Place { pool: self, ticket };
-        self.start_wanted();
+        self.adjust(Moment::Event);
         match tokio::time::timeout(self.config.max_wait, receiver).await {
             Ok(Ok(result)) => result,
             Ok(Err(_)) => Err(PoolError::Draining),
@@ -216,13 +296,18 @@ impl Pool {
     ) -> Result<Slot, PoolError> {
         let place = self.cold_place().await?;
         let permit = self.starts.permits.acquire().await;
+        self.may_start()?;
         let mut spec = self.spec.clone();
         spec.env.extend(env());
         let began = Instant::now();
         let launched = self.starts.launcher.launch(&spec).await;
         drop(permit);
         self.tell(began, &launched);
-        let instance = launched.map_err(|error| PoolError::Launch(Arc::new(error)))?;
+        let instance = launched.map_err(|error| {
+            let error = Arc::new(error);
+            self.cold_failed(&error);
+            PoolError::Launch(error)
+        })?;
         let mut slot = Slot::new(self, Lane::new(instance));
         slot.cold = Some(place);
         Ok(slot)
@@ -237,19 +322,67 @@ impl Pool {
         place.map_err(|_| PoolError::Draining)
     }
 
-    /// Starts as many containers as the state asks for.
-    fn start_wanted(self: &Arc<Self>) {
-        let wanted = self.inner.lock().state.starts();
-        for _ in 0..wanted {
+    fn may_start(&self) -> Result<(), PoolError> {
+        let inner = self.inner.lock();
+        match inner.state.backing_off() {
+            Some(until) => Err(inner.refusal(until)),
+            None => Ok(()),
+        }
+    }
+
+    fn cold_failed(&self, error: &Arc<LaunchError>) {
+        let now = Instant::now();
+        let mut inner = self.inner.lock();
+        inner.failure = Some(Failure::Launch(error.clone()));
+        inner.state.cold_failed(now, is_passing(error));
+        inner.rouse(now);
+    }
+
+    /// Starts, and ends, as many containers as the state asks for.
+    pub(super) fn adjust(self: &Arc<Self>, moment: Moment) {
+        let now = Instant::now();
+        let mut inner = self.inner.lock();
+        let counts = inner.state.counts();
+        let decision = inner.state.decide(now, moment);
+        let surplus: Vec<Lane> = (decision.delta..0)
+            .map_while(|_| inner.state.give_up())
+            .collect();
+        let hopeless = inner.state.hopeless();
+        let refusal = inner.state.backing_off().map(|until| inner.refusal(until));
+        inner.rouse(now);
+        drop(inner);
+        self.record(moment, counts, &decision);
+        for _ in 0..decision.delta {
             let pool = self.clone();
             self.starts.spawn(async move { pool.start_one().await });
+        }
+        for lane in surplus {
+            lane.close();
+        }
+        for (waiter, refusal) in hopeless.into_iter().zip(refusal.into_iter().cycle()) {
+            let _ = waiter.send(Err(refusal));
+        }
+    }
+
+    /// Writes a decision down for who follows them.
+    pub(super) fn record(&self, moment: Moment, counts: Counts, decision: &Decision) {
+        let Some(log) = self.starts.log.get() else {
+            return;
+        };
+        if decision.delta != 0 || (log.every && moment == Moment::Tick) {
+            let name = (&*self.spec.app, &*self.spec.function);
+            let mode = self.config.scale.mode.as_str();
+            log.lines.line(&record::line(name, mode, counts, decision));
         }
     }
 
     async fn start_one(self: Arc<Self>) {
         let began = Instant::now();
         let permit = self.starts.permits.acquire().await;
-        if !self.inner.lock().state.still_wanted() {
+        let wanted = self.inner.lock().state.still_wanted();
+        if !wanted {
+            drop(permit);
+            self.adjust(Moment::Event);
             return;
         }
         let launched = self.starts.launcher.launch(&self.spec).await;
@@ -260,14 +393,21 @@ impl Pool {
                 self.inner.lock().state.started();
                 self.offer(Lane::new(instance));
             }
-            Err(error) => {
-                let told = self.inner.lock().state.start_failed();
-                if let Some(waiter) = told {
-                    let _ = waiter.send(Err(PoolError::Launch(Arc::new(error))));
-                }
-                self.start_wanted();
-            }
+            Err(error) => self.start_failed(Arc::new(error)),
         }
+        self.news.notify_waiters();
+    }
+
+    fn start_failed(self: &Arc<Self>, error: Arc<LaunchError>) {
+        let told = {
+            let mut inner = self.inner.lock();
+            inner.failure = Some(Failure::Launch(error.clone()));
+            inner.state.start_failed(Instant::now(), is_passing(&error))
+        };
+        if let Some(waiter) = told {
+            let _ = waiter.send(Err(PoolError::Launch(error)));
+        }
+        self.adjust(Moment::Event);
     }
 
     fn tell(&self, began: Instant, launched: &Result<Instance, LaunchError>) {
@@ -287,7 +427,10 @@ impl Pool {
     /// Takes a container back: one that served its only call ends.
     fn release(self: &Arc<Self>, lane: Lane, cold: Option<OwnedSemaphorePermit>) {
         match cold {
-            Some(_place) => lane.kill(),
+            Some(_place) => {
+                self.inner.lock().state.served();
+                lane.kill();
+            }
             None => self.offer(lane),
         }
     }
@@ -299,9 +442,13 @@ impl Pool {
         let reaper = inner.reaper.clone();
         let in_doubt = lane.poll_in_doubt(&mut Context::from_waker(&reaper));
         if in_doubt && lane.calls > 0 {
+            inner.state.served();
             drop(inner);
             self.end(lane, None, "spoke after its response or ended");
             return;
+        }
+        if lane.calls > 0 {
+            inner.state.served();
         }
         let now = Instant::now();
         match inner.state.offer(lane, now) {
@@ -338,7 +485,7 @@ impl Pool {
             Some(place) => drop(place),
             None => {
                 self.inner.lock().state.retired();
-                self.start_wanted();
+                self.adjust(Moment::Event);
             }
         }
     }
@@ -364,6 +511,11 @@ impl Pool {
             let _ = waiter.send(Err(PoolError::Draining));
         }
     }
+}
+
+/// Whether it may be over at any moment, whatever the function is.
+fn is_passing(error: &LaunchError) -> bool {
+    matches!(error, LaunchError::EngineDown(_))
 }
 
 /// One of a bounded number that wait; dropping it counts it out.
@@ -437,6 +589,20 @@ impl Slot {
         if let Some(mut lane) = self.lane.take() {
             lane.rest();
             self.pool.release(lane, self.cold.take());
+        }
+    }
+
+    /// The container ended before it read the call. If that was its first one, `told` is what
+    /// callers hear while nothing is started.
+    pub fn stillborn(mut self, told: &str) {
+        if let Some(lane) = self.lane.take() {
+            if lane.calls == 0 && self.cold.is_none() {
+                let mut inner = self.pool.inner.lock();
+                inner.failure = Some(Failure::Ended(told.into()));
+                inner.state.crashed(Instant::now());
+            }
+            self.pool
+                .end(lane, self.cold.take(), "ended before its first call");
         }
     }
 

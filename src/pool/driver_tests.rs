@@ -39,6 +39,7 @@ fn pool(max: usize) -> (Arc<Pool>, Arc<FakeLauncher>) {
             max_waiting: 1000,
             max_wait: Duration::from_secs(60),
             idle_timeout: IDLE,
+            scale: Scale::default(),
         },
     )
 }
@@ -173,6 +174,7 @@ async fn a_container_that_speaks_or_dies_at_its_start_is_given_to_one_caller() {
             max_waiting: 10,
             max_wait: Duration::from_secs(60),
             idle_timeout: IDLE,
+            scale: Scale::default(),
         };
         let (pool, fake) = pool_of(image, config);
         let mut slot = pool.check_out().await.unwrap();
@@ -233,15 +235,16 @@ async fn a_start_that_fails_tells_its_waiter_why() {
         max_waiting: 10,
         max_wait: Duration::from_secs(60),
         idle_timeout: IDLE,
+        scale: Scale::default(),
     };
     let (pool, _) = pool_of("nothing", config);
     let results = join_all((0..5).map(|_| pool.check_out())).await;
-    assert!(
-        results
-            .iter()
-            .all(|r| matches!(r, Err(PoolError::Launch(_)))),
-        "{results:?}"
-    );
+    let told = |result: &Result<Slot, PoolError>| match result {
+        Err(PoolError::Launch(_)) => true,
+        Err(PoolError::BackingOff { failure, .. }) => matches!(failure, Failure::Launch(_)),
+        _ => false,
+    };
+    assert!(results.iter().all(told), "{results:?}");
     assert_eq!(pool.counts(), Counts::default());
 }
 
@@ -252,6 +255,7 @@ async fn waiting_is_bounded_in_number_and_in_time() {
         max_waiting: 1,
         max_wait: Duration::from_secs(5),
         idle_timeout: IDLE,
+        scale: Scale::default(),
     };
     let (pool, _) = pool_of("peer", config);
     let slot = pool.check_out().await.unwrap();
@@ -312,4 +316,118 @@ async fn a_thousand_callers_of_a_cold_function_are_all_served() {
     });
     join_all(calls).await;
     assert!(fake.most_alive() <= 10);
+}
+
+fn kept(image: &str, min: u32) -> (Arc<Pool>, Arc<FakeLauncher>) {
+    let scale = Scale {
+        min,
+        ..Scale::default()
+    };
+    let config = PoolConfig {
+        max: 4,
+        max_waiting: 10,
+        max_wait: Duration::from_secs(60),
+        idle_timeout: IDLE,
+        scale,
+    };
+    pool_of(image, config)
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_minimum_is_warm_without_a_call_and_stays() {
+    let (pool, fake) = kept("peer", 2);
+    pool.warmed().await;
+    assert_eq!((pool.counts().idle, fake.started()), (2, 2));
+    tokio::time::sleep(10 * IDLE).await;
+    assert_eq!((fake.alive(), fake.started()), (2, 2));
+    let mut slot = pool.check_out().await.unwrap();
+    slot.begin();
+    slot.retire("no use any more");
+    settle().await;
+    tokio::time::sleep(Duration::from_millis(10)).await;
+    assert_eq!((fake.alive(), fake.started()), (2, 3), "it was replaced");
+    pool.drain();
+    tokio::time::sleep(Duration::from_secs(5)).await;
+    assert_eq!(fake.alive(), 0);
+}
+
+// D2: nobody calls, so only the back-off keeps it from being started without end.
+#[tokio::test(start_paused = true)]
+async fn a_kept_container_that_dies_at_its_start_is_not_started_in_a_loop() {
+    let (pool, fake) = kept("dies", 1);
+    pool.warmed().await;
+    tokio::time::sleep(Duration::from_millis(900)).await;
+    assert_eq!(fake.started(), 1);
+    tokio::time::sleep(Duration::from_secs(600)).await;
+    let started = fake.started();
+    assert!((10..20).contains(&started), "{started}");
+    let status = pool.status();
+    let (failure, _) = status.failure.expect("it says why");
+    assert!(failure.contains("before its first call"), "{failure}");
+    let refused = pool.check_out().await.unwrap_err();
+    assert!(
+        matches!(refused, PoolError::BackingOff { retry, .. } if retry <= Duration::from_secs(60)),
+        "{refused:?}"
+    );
+}
+
+// D2
+#[tokio::test(start_paused = true)]
+async fn callers_of_what_cannot_start_are_told_why_and_start_nothing() {
+    let (pool, _) = kept("nothing", 0);
+    let began = Instant::now();
+    assert!(matches!(pool.check_out().await, Err(PoolError::Launch(_))));
+    let refused = pool.check_out().await.unwrap_err();
+    let PoolError::BackingOff {
+        failure: Failure::Launch(_),
+        retry,
+    } = refused
+    else {
+        panic!("{refused:?}");
+    };
+    assert!(began.elapsed() < Duration::from_millis(100));
+    tokio::time::sleep(retry).await;
+    settle().await;
+    assert!(matches!(pool.check_out().await, Err(PoolError::Launch(_))));
+    let refused = pool.check_out().await.unwrap_err();
+    assert!(
+        matches!(refused, PoolError::BackingOff { retry, .. } if retry > Duration::from_secs(1)),
+        "the second time is longer: {refused:?}"
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_target_is_reached_in_steps() {
+    let scale = Scale {
+        mode: crate::model::ScaleMode::Target,
+        ..Scale::default()
+    };
+    let config = PoolConfig {
+        max: 64,
+        max_waiting: 100,
+        max_wait: Duration::from_secs(60),
+        idle_timeout: IDLE,
+        scale,
+    };
+    let (pool, fake) = pool_of("peer", config);
+    let first = pool.check_out().await.unwrap();
+    let calls = (0..12).map(|_| async {
+        let slot = pool.check_out().await.unwrap();
+        tokio::time::sleep(Duration::from_secs(8)).await;
+        slot.give_back();
+    });
+    let watch = async {
+        let mut seen = Vec::new();
+        tokio::time::sleep(Duration::from_millis(500)).await;
+        for _ in 0..4 {
+            seen.push(fake.started());
+            tokio::time::sleep(Duration::from_secs(1)).await;
+        }
+        seen
+    };
+    let (_, seen) = tokio::join!(join_all(calls), watch);
+    assert_eq!(seen, [1, 5, 9, 13]);
+    first.give_back();
+    tokio::time::sleep(2 * IDLE).await;
+    assert_eq!((fake.alive(), pool.counts()), (0, Counts::default()));
 }

@@ -165,6 +165,11 @@ impl Lane {
         true
     }
 
+    /// How long it has been there since its start or its last call.
+    pub(super) fn rested(&self) -> Duration {
+        self.rested.elapsed()
+    }
+
     /// A call has ended.
     pub(super) fn rest(&mut self) {
         self.calls += 1;

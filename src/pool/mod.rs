@@ -3,20 +3,27 @@
 //! [`Pool::check_out`] gives a [`Slot`]: one container, for one call. The call either gives it
 //! back clean or retires it; a slot that is dropped after its call began is retired.
 //!
+//! How many containers there should be is for `scale.rs` to say, and `record.rs` tells why.
+//!
 //! Invariants:
 //! - One call in flight per container; a container has at most one owner at any time.
 //! - Waiters are served first come, first served; idle containers last in, first out, so that
 //!   surplus ages out.
 //! - A reaper claims a container by taking it out of the state under the lock; nothing looks at
 //!   a container first and kills it later.
-//! - `state.rs` does no IO and knows no clock.
+//! - `state.rs`, `scale.rs` and `backoff.rs` do no IO and know no clock.
+//! - There are never more containers than the maximum, and no busy one is ended to have fewer.
 //! - The hot path spawns nothing and holds no lock across an await.
 
+mod backoff;
 mod driver;
 mod lane;
 mod reaper;
+mod record;
+mod scale;
 mod state;
 
-pub use driver::{Pool, PoolConfig, PoolError, Slot, Starts};
+pub use driver::{Failure, Pool, PoolConfig, PoolError, Slot, Starts};
 pub use lane::Lane;
+pub use record::{ScaleLines, ScaleLog};
 pub use state::Counts;

@@ -1,14 +1,20 @@
-//! Watches a pool's idle containers: one task per pool, asleep unless an idle container speaks,
-//! dies or has idled for too long.
+//! Watches a pool's idle containers and takes its samples: one task per pool, asleep unless an idle
+//! container speaks, dies or has idled for too long, a sample is due, or a back-off ends.
 
 use std::pin::pin;
-use std::sync::Weak;
+use std::sync::{Arc, Weak};
 use std::task::{Context, Poll};
+use std::time::Duration;
 
 use tokio::time::{Instant, sleep_until};
 
-use super::driver::Pool;
+use super::driver::{Failure, Pool};
 use super::lane::Lane;
+use super::scale::Moment;
+
+/// A container that lived for this long without a call did start; some functions end by themselves
+/// when nobody calls them.
+const STILLBORN: Duration = Duration::from_secs(10);
 
 /// Runs until the pool is gone.
 pub(super) async fn run(pool: Weak<Pool>) {
@@ -30,16 +36,31 @@ pub(super) async fn run(pool: Weak<Pool>) {
     .await;
 }
 
-/// Ends what is to end; returns when to look again.
-fn reap(pool: &Pool, cx: &mut Context<'_>) -> Option<Instant> {
+/// Ends what is to end and starts what is missing; returns when to look again.
+fn reap(pool: &Arc<Pool>, cx: &mut Context<'_>) -> Option<Instant> {
+    let now = Instant::now();
     let mut inner = pool.inner.lock();
     inner.reaper = cx.waker().clone();
-    let now = Instant::now();
+    // Nobody needs to wake us before the look below.
+    inner.alarm = Some(now);
+    let counts = inner.state.counts();
     let expired = inner.state.expire(now);
+    let decision = inner.state.last();
     let doubtful = inner.state.claim(|lane| lane.poll_in_doubt(cx));
-    let next = inner.state.next_expiry(now);
-    inner.alarm = next;
+    let stillborn = |lane: &&Lane| lane.calls == 0 && lane.rested() < STILLBORN;
+    if let Some(lane) = doubtful.iter().find(stillborn) {
+        inner.failure = Some(Failure::Ended(last_words(lane).into()));
+        inner.state.stillborn(now);
+    }
+    let moment = if inner.state.tick_due(now) {
+        Moment::Tick
+    } else {
+        Moment::Event
+    };
     drop(inner);
+    if !expired.is_empty() {
+        pool.record(Moment::Event, counts, &decision);
+    }
     for lane in expired {
         log(pool, &lane, "idle timeout");
         lane.close();
@@ -48,7 +69,20 @@ fn reap(pool: &Pool, cx: &mut Context<'_>) -> Option<Instant> {
         log(pool, &lane, "spoke or ended while idle");
         lane.kill();
     }
-    next
+    pool.adjust(moment);
+    let mut inner = pool.inner.lock();
+    inner.alarm = inner.state.next_look(now);
+    inner.alarm
+}
+
+/// What callers are told of a container that nobody had called yet.
+fn last_words(lane: &Lane) -> String {
+    let mut told = "the container ended or spoke before its first call".to_owned();
+    if let Some(last) = lane.last_words().last() {
+        told.push_str(": ");
+        told.push_str(last);
+    }
+    told
 }
 
 fn log(pool: &Pool, lane: &Lane, why: &str) {

@@ -8,11 +8,12 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
+use super::backoff::Backoff;
+use super::scale::{Decision, Moment, Reason, Scaler, Vote};
+
 /// Bounds of one pool.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Bounds {
-    /// Most lanes at once, whatever they are doing.
-    pub(super) max: usize,
     /// Most waiters at once.
     pub(super) max_waiting: usize,
     pub(super) idle_timeout: Duration,
@@ -27,6 +28,8 @@ pub(super) enum Arrival<L> {
     Queued(u64),
     /// Too many are waiting already.
     Full,
+    /// Nothing is there and nothing is started before then.
+    BackingOff(Instant),
     /// The pool gives out no more lanes.
     Draining,
 }
@@ -34,6 +37,10 @@ pub(super) enum Arrival<L> {
 #[derive(Debug)]
 pub(super) struct State<L, W> {
     bounds: Bounds,
+    scaler: Scaler,
+    backoff: Backoff,
+    /// The last decision that was looked for or changed something.
+    last: Decision,
     /// The last one was used last.
     idle: VecDeque<Idle<L>>,
     waiting: VecDeque<(u64, W)>,
@@ -58,10 +65,20 @@ pub struct Counts {
     pub waiting: usize,
 }
 
+impl Counts {
+    /// All there are and all on their way.
+    pub(super) fn alive(self) -> usize {
+        self.idle + self.busy + self.starting
+    }
+}
+
 impl<L, W> State<L, W> {
-    pub(super) fn new(bounds: Bounds) -> Self {
+    pub(super) fn new(bounds: Bounds, scaler: Scaler) -> Self {
         Self {
             bounds,
+            scaler,
+            backoff: Backoff::default(),
+            last: Decision::default(),
             idle: VecDeque::new(),
             waiting: VecDeque::new(),
             starting: 0,
@@ -92,6 +109,11 @@ impl<L, W> State<L, W> {
             self.busy += 1;
             return Arrival::Lane(lane);
         }
+        if let Some(until) = self.backoff.until()
+            && self.counts().alive() == 0
+        {
+            return Arrival::BackingOff(until);
+        }
         if self.waiting.len() >= self.bounds.max_waiting {
             return Arrival::Full;
         }
@@ -108,26 +130,49 @@ impl<L, W> State<L, W> {
         }
     }
 
-    /// How many lanes to start now; they count as starting from here on.
-    pub(super) fn starts(&mut self) -> usize {
-        let wanted = self
-            .waiting
-            .len()
-            .saturating_sub(self.idle.len() + self.starting);
-        let alive = self.idle.len() + self.starting + self.busy;
-        let starts = wanted.min(self.bounds.max.saturating_sub(alive));
-        self.starting += starts;
-        starts
+    /// How many lanes to start now, or, below zero, to [`give_up`](Self::give_up). Those to
+    /// start count as starting from here on.
+    pub(super) fn decide(&mut self, now: Instant, moment: Moment) -> Decision {
+        let counts = self.counts();
+        self.backoff.look(now);
+        let mut decision = if self.draining {
+            self.scaler.drained(counts)
+        } else {
+            self.scaler.decide(now, moment, counts)
+        };
+        if decision.delta > 0 && self.backoff.until().is_some() {
+            decision.delta = 0;
+            decision.reason = Reason::BackingOff {
+                failures: self.backoff.failures(),
+            };
+        }
+        self.starting += usize::try_from(decision.delta).unwrap_or(0);
+        if decision.delta != 0 || decision.reason != Reason::Between {
+            self.last = decision;
+        }
+        decision
+    }
+
+    /// Takes out the lane that idled for longest.
+    pub(super) fn give_up(&mut self) -> Option<L> {
+        self.idle.pop_front().map(|idle| idle.lane)
     }
 
     /// Whether a start that was asked for is still wanted; if not, it no longer counts as
     /// starting. Those who waited for it may have been served or have left.
     pub(super) fn still_wanted(&mut self) -> bool {
-        let wanted = self.starting <= self.waiting.len();
+        let called = self.starting <= self.waiting.len();
+        let kept = self.counts().alive() <= self.floor();
+        let wanted = (called || kept) && self.backoff.until().is_none();
         if !wanted {
             self.starting -= 1;
         }
         wanted
+    }
+
+    /// Lanes that stay although nobody calls.
+    fn floor(&self) -> usize {
+        if self.draining { 0 } else { self.scaler.min() }
     }
 
     /// A lane has started and counts as busy; the driver [`offer`](Self::offer)s it now.
@@ -138,9 +183,48 @@ impl<L, W> State<L, W> {
 
     /// A lane could not be started. Returns who is to hear of it: one waiter per failure, so
     /// that a single bad start does not fail a whole queue.
-    pub(super) fn start_failed(&mut self) -> Option<W> {
+    ///
+    /// `passing`: it may be over at any moment, so it is tried again soon.
+    pub(super) fn start_failed(&mut self, now: Instant, passing: bool) -> Option<W> {
         self.starting -= 1;
+        self.backoff.failed(now, passing);
         self.waiting.pop_front().map(|(_, waiter)| waiter)
+    }
+
+    /// A start that no waiter of this queue caused has failed.
+    pub(super) fn cold_failed(&mut self, now: Instant, passing: bool) {
+        self.backoff.failed(now, passing);
+    }
+
+    /// A lane ended that nobody ever called.
+    pub(super) fn stillborn(&mut self, now: Instant) {
+        self.backoff.failed(now, false);
+    }
+
+    /// A lane ended in its first call.
+    pub(super) fn crashed(&mut self, now: Instant) {
+        self.backoff.crashed(now);
+    }
+
+    /// A lane answered a call.
+    pub(super) fn served(&mut self) {
+        self.backoff.served();
+    }
+
+    /// Until when nothing is started.
+    pub(super) fn backing_off(&self) -> Option<Instant> {
+        self.backoff.until()
+    }
+
+    /// Those who wait for nothing: no lane is there, and starts keep failing. After a first
+    /// failure they wait for the next try, which comes soon.
+    pub(super) fn hopeless(&mut self) -> Vec<W> {
+        let again = self.backoff.failures() > 1 || self.draining;
+        if again && self.backoff.until().is_some() && self.counts().alive() == 0 {
+            self.dismiss()
+        } else {
+            Vec::new()
+        }
     }
 
     /// A busy lane is free. Returns who gets it, or makes it idle.
@@ -169,8 +253,18 @@ impl<L, W> State<L, W> {
         let expired = self
             .idle
             .iter()
+            .take(self.spare())
             .take_while(|idle| now >= idle.since + self.bounds.idle_timeout)
             .count();
+        if expired > 0 {
+            let left = self.counts().alive() - expired;
+            self.last = Decision {
+                want: left,
+                vote: Vote::In,
+                delta: -i64::try_from(expired).unwrap_or(i64::MAX),
+                reason: Reason::Expired,
+            };
+        }
         self.idle.drain(..expired).map(|idle| idle.lane).collect()
     }
 
@@ -187,14 +281,42 @@ impl<L, W> State<L, W> {
         claimed
     }
 
-    /// When [`expire`](Self::expire) is next worth calling. Lanes that are busy or starting now
-    /// cannot expire before a whole idle timeout has passed.
+    /// Lanes that are there beyond those that stay anyway.
+    fn spare(&self) -> usize {
+        (self.idle.len() + self.busy).saturating_sub(self.floor())
+    }
+
+    /// When [`expire`](Self::expire) is next worth calling. Lanes that are busy, starting or
+    /// staying now are not looked at before a whole idle timeout has passed: a call that gives
+    /// one back then finds the alarm set and wakes nobody.
     pub(super) fn next_expiry(&self, now: Instant) -> Option<Instant> {
         match self.idle.front() {
-            Some(idle) => Some(idle.since + self.bounds.idle_timeout),
-            None if self.busy + self.starting > 0 => Some(now + self.bounds.idle_timeout),
-            None => None,
+            Some(idle) if self.spare() > 0 => Some(idle.since + self.bounds.idle_timeout),
+            None if self.busy + self.starting == 0 => None,
+            _ => Some(now + self.bounds.idle_timeout),
         }
+    }
+
+    /// When there is something to look at, whatever happens before.
+    pub(super) fn next_look(&self, now: Instant) -> Option<Instant> {
+        let tick = self.scaler.tick().filter(|_| !self.draining);
+        [self.next_expiry(now), tick, self.backoff.until()]
+            .into_iter()
+            .flatten()
+            .min()
+    }
+
+    /// Whether a sample is due.
+    pub(super) fn tick_due(&self, now: Instant) -> bool {
+        !self.draining && self.scaler.tick().is_some_and(|tick| now >= tick)
+    }
+
+    pub(super) fn last(&self) -> Decision {
+        self.last
+    }
+
+    pub(super) fn scaler(&self) -> &Scaler {
+        &self.scaler
     }
 
     pub(super) fn is_draining(&self) -> bool {

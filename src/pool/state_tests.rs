@@ -3,15 +3,31 @@ use std::collections::BTreeSet;
 use proptest::prelude::*;
 
 use super::*;
+use crate::model::Scale;
 
 const IDLE: Duration = Duration::from_secs(10);
 
-fn state(max: usize, max_waiting: usize) -> State<u32, u32> {
-    State::new(Bounds {
-        max,
+fn state<W>(max: usize, max_waiting: usize) -> State<u32, W> {
+    kept(0, max, max_waiting)
+}
+
+fn kept<W>(min: u32, max: usize, max_waiting: usize) -> State<u32, W> {
+    let bounds = Bounds {
         max_waiting,
         idle_timeout: IDLE,
-    })
+    };
+    let scale = Scale {
+        min,
+        ..Scale::default()
+    };
+    State::new(bounds, Scaler::new(&scale, max))
+}
+
+impl<W> State<u32, W> {
+    /// How many are to be started now.
+    fn starts(&mut self) -> i64 {
+        self.decide(Instant::now(), Moment::Event).delta
+    }
 }
 
 /// Makes `lanes` idle, the last one most recently.
@@ -53,8 +69,8 @@ async fn who_came_first_is_served_first() {
     assert_eq!(state.offer(7, now), Offer::Idle);
 }
 
-#[test]
-fn lanes_start_when_more_wait_than_are_idle_or_starting() {
+#[tokio::test(start_paused = true)]
+async fn lanes_start_when_more_wait_than_are_idle_or_starting() {
     let mut state = state(3, 10);
     assert_eq!(state.starts(), 0);
     for (arrivals, starts) in [(1, 1), (1, 1), (0, 0), (2, 1), (1, 0)] {
@@ -65,14 +81,14 @@ fn lanes_start_when_more_wait_than_are_idle_or_starting() {
     }
 }
 
-#[test]
-fn a_failed_start_fails_one_waiter() {
+#[tokio::test(start_paused = true)]
+async fn a_failed_start_fails_one_waiter() {
     let mut state = state(10, 10);
     for waiter in 0..3 {
         state.arrive(|| waiter);
     }
     assert_eq!(state.starts(), 3);
-    assert_eq!(state.start_failed(), Some(0));
+    assert_eq!(state.start_failed(Instant::now(), false), Some(0));
     assert_eq!(state.starts(), 0, "two wait and two are starting");
     assert_eq!(
         state.counts(),
@@ -84,8 +100,8 @@ fn a_failed_start_fails_one_waiter() {
     );
 }
 
-#[test]
-fn a_start_that_nobody_wants_any_more_is_called_off() {
+#[tokio::test(start_paused = true)]
+async fn a_start_that_nobody_wants_any_more_is_called_off() {
     let mut state = state(10, 10);
     for waiter in 0..2 {
         state.arrive(|| waiter);
@@ -155,6 +171,80 @@ async fn draining_empties_the_pool() {
     assert_eq!(state.counts(), Counts::default());
 }
 
+#[tokio::test(start_paused = true)]
+async fn what_is_kept_is_started_uncalled_and_not_reaped() {
+    let start = Instant::now();
+    let mut state = kept(2, 3, 10);
+    assert_eq!(state.starts(), 2);
+    for lane in 0..2 {
+        assert!(state.still_wanted());
+        state.started();
+        state.offer(lane, start);
+    }
+    assert_eq!(state.starts(), 0);
+    assert!(state.expire(start + 9 * IDLE).is_empty());
+    assert_eq!(state.arrive(|| 0), Arrival::Lane(1));
+    state.retired();
+    assert_eq!(state.starts(), 1, "what died is replaced");
+    state.drain();
+    assert!(
+        !state.still_wanted(),
+        "nothing is kept of what was replaced"
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_is_beyond_the_minimum_goes_and_the_oldest_first() {
+    let start = Instant::now();
+    let mut state = kept::<u32>(1, 3, 10);
+    state.starts();
+    state.started();
+    state.offer(0, start);
+    assert_eq!(state.next_expiry(start), Some(start + IDLE));
+    state.starting += 1;
+    state.started();
+    state.offer(1, start + IDLE);
+    assert_eq!(state.expire(start + IDLE), [0]);
+    assert!(state.expire(start + 9 * IDLE).is_empty());
+}
+
+// D2
+#[tokio::test(start_paused = true)]
+async fn after_a_failure_nothing_is_started_until_its_time_is_over() {
+    let start = Instant::now();
+    let mut state = state(3, 10);
+    for waiter in 0..3 {
+        state.arrive(|| waiter);
+    }
+    assert_eq!(state.starts(), 3);
+    assert!(state.still_wanted());
+    assert_eq!(state.start_failed(start, false), Some(0));
+    assert!(!state.still_wanted() && !state.still_wanted());
+    assert_eq!(state.starts(), 0);
+    assert!(state.hopeless().is_empty(), "after one failure they wait");
+    let until = start + Duration::from_secs(1);
+    assert_eq!(state.arrive(|| 9), Arrival::BackingOff(until));
+    assert_eq!(state.next_look(start), Some(until));
+    assert_eq!(state.decide(until, Moment::Event).delta, 2);
+    assert_eq!(state.start_failed(until, false), Some(1));
+    assert!(state.hopeless().is_empty(), "one is still on its way");
+    assert!(!state.still_wanted());
+    assert_eq!(state.hopeless(), [2]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn while_something_lives_callers_wait_for_it() {
+    let start = Instant::now();
+    let mut state = with_idle(0..1, start);
+    assert_eq!(state.arrive(|| 0), Arrival::Lane(0));
+    assert!(matches!(state.arrive(|| 1), Arrival::Queued(_)));
+    assert_eq!(state.starts(), 1);
+    assert_eq!(state.start_failed(start, false), Some(1));
+    assert!(matches!(state.arrive(|| 2), Arrival::Queued(_)));
+    state.served();
+    assert_eq!(state.starts(), 1, "a served call ends the back-off");
+}
+
 #[derive(Clone, Debug)]
 enum Step {
     Arrive,
@@ -196,11 +286,7 @@ struct World {
 impl World {
     fn new(max: usize) -> Self {
         Self {
-            state: State::new(Bounds {
-                max,
-                max_waiting: 5,
-                idle_timeout: IDLE,
-            }),
+            state: state(max, 5),
             max,
             now: Instant::now(),
             starting: 0,
@@ -245,6 +331,10 @@ impl World {
                     Arrival::Queued(ticket) => self.queue.push_back((ticket, waiter)),
                     Arrival::Full => assert_eq!(self.queue.len(), 5),
                     Arrival::Draining => assert!(self.drained),
+                    Arrival::BackingOff(_) => {
+                        assert_eq!(self.busy.len() + self.starting, 0);
+                        assert!(self.state.backing_off().is_some());
+                    }
                 }
             }
             Step::Leave(which) if !self.queue.is_empty() => {
@@ -261,7 +351,7 @@ impl World {
             }
             Step::Started(false) if self.starting > 0 => {
                 self.starting -= 1;
-                let told = self.state.start_failed();
+                let told = self.state.start_failed(self.now, false);
                 assert_eq!(told, self.queue.pop_front().map(|(_, waiter)| waiter));
             }
             Step::GiveBack(which) if !self.busy.is_empty() => {
@@ -285,7 +375,12 @@ impl World {
             }
             _ => {}
         }
-        self.starting += self.state.starts();
+        let decision = self.state.decide(self.now, Moment::Event);
+        self.starting += usize::try_from(decision.delta).expect("demand ends nothing");
+        for waiter in self.state.hopeless() {
+            assert_eq!(self.busy.len() + self.starting, 0);
+            assert_eq!(Some(waiter), self.queue.pop_front().map(|(_, w)| w));
+        }
     }
 
     fn check(&self) {
@@ -300,7 +395,9 @@ impl World {
         assert!(counts.idle == 0 || counts.waiting == 0, "{counts:?}");
         if counts.waiting > 0 {
             let alive = counts.busy + counts.starting;
-            let enough = counts.starting >= counts.waiting || alive == self.max;
+            let enough = counts.starting >= counts.waiting
+                || alive == self.max
+                || self.state.backing_off().is_some();
             assert!(enough, "someone waits and nothing starts: {counts:?}");
         }
     }

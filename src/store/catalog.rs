@@ -48,11 +48,13 @@ pub struct Catalog {
     /// What is in the maps, by the app it came from. Held from before an app is read until the
     /// maps show it, so that an older read never lands on a newer one; only writers wait for it.
     held: Mutex<Held>,
-    listener: OnceLock<Arc<dyn Withdrawals>>,
+    listener: OnceLock<Arc<dyn Changes>>,
 }
 
-/// Hears which callables are no more.
-pub trait Withdrawals: Debug + Send + Sync {
+/// Hears which callables there are, and which are no more.
+pub trait Changes: Debug + Send + Sync {
+    /// This callable is what calls find from now on. Must not block.
+    fn shown(&self, callable: &Arc<Callable>);
     /// Nobody will look this callable up again. Must not block.
     fn withdrawn(&self, id: &CallableId);
 }
@@ -98,9 +100,21 @@ impl Catalog {
         self.functions.pin().get(&id).cloned()
     }
 
-    /// Tells `listener` from now on; the first one stays.
-    pub fn tell(&self, listener: Arc<dyn Withdrawals>) {
-        let _ = self.listener.set(listener);
+    /// Tells `listener` what there is, and from now on what changes; the first one stays.
+    pub fn tell(&self, listener: Arc<dyn Changes>) {
+        if self.listener.set(listener).is_ok() {
+            for entry in self.apps.pin().values() {
+                self.told(entry);
+            }
+        }
+    }
+
+    fn told(&self, entry: &AppEntry) {
+        if let Some(listener) = self.listener.get() {
+            for callable in entry.functions.values().chain(entry.routes.values()) {
+                listener.shown(callable);
+            }
+        }
     }
 
     fn forgotten(&self, old: &AppEntry, now: Option<&AppEntry>) {
@@ -170,6 +184,7 @@ impl Catalog {
             }
             self.forgotten(&old, Some(&entry));
         }
+        self.told(&entry);
     }
 
     fn withdraw(&self, held: &mut Held, id: AppId) {

@@ -36,7 +36,7 @@ mod sqlite;
 mod url;
 
 pub use calls::{CallFilter, CallRead, CallStore, CallsOf};
-pub use catalog::{AppEntry, Catalog, Miss, Withdrawals};
+pub use catalog::{AppEntry, Catalog, Changes, Miss};
 pub use contract::{
     AppContents, AppFilter, Change, FunctionFilter, News, RouteFilter, Store, StoreRead,
     TriggerFilter, Verdict, Watch,

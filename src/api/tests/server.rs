@@ -8,7 +8,8 @@ use serde_json::Value;
 use tower::ServiceExt;
 
 use super::contract;
-use crate::api::{ApiConfig, ApiState, Health, Sites, router};
+use crate::api::{ApiConfig, ApiState, Health, Scaling, Sites, router};
+use crate::model::{Callable, ScaleSample, ScaleStatus};
 use crate::store::{Registry, SqliteStore, Store};
 
 /// The largest body that the server under test takes.
@@ -25,6 +26,23 @@ pub(super) struct Answer {
     pub(super) status: StatusCode,
     pub(super) headers: HeaderMap,
     pub(super) text: String,
+}
+
+/// Nothing runs behind these tests.
+#[derive(Debug)]
+struct NoPools;
+
+impl Scaling for NoPools {
+    fn status(&self, callable: &Callable) -> ScaleStatus {
+        ScaleStatus {
+            mode: callable.scale.mode,
+            min: callable.scale.min as usize,
+            vote: "none",
+            failure: Some(("no engine".to_owned(), std::time::Duration::ZERO)),
+            samples: vec![ScaleSample::default()],
+            ..ScaleStatus::default()
+        }
+    }
 }
 
 impl Server {
@@ -53,7 +71,11 @@ impl Server {
             },
         };
         Self {
-            router: router(ApiState::new(Arc::clone(&registry), config)),
+            router: router(ApiState::new(
+                Arc::clone(&registry),
+                Arc::new(NoPools),
+                config,
+            )),
             registry,
             store,
             _dir: dir,

@@ -19,6 +19,31 @@ async fn deployed(server: &Server) -> (String, String) {
 }
 
 #[tokio::test]
+async fn a_scale_is_checked_and_shown() {
+    let server = Server::start().await;
+    let (_, f) = deployed(&server).await;
+    let scale = |scale: Value| json!({"annotations": {"kiln/scale": scale}});
+    let put = format!("PUT /v2/fns/{f}");
+    let change = scale(json!({"mode": "vote", "min": 2}));
+    server.ok(&put, change).await;
+    let shown = server.ok_get(&format!("/v2/fns/{f}/scale")).await;
+    assert_eq!((&shown["mode"], &shown["min"]), (&json!("vote"), &json!(2)));
+    assert_eq!(shown["samples"][0]["waiting"], 0);
+    let unknown = server.get("/v2/fns/01D3JAQ9D3NG8G00GZJ000000X/scale").await;
+    assert_eq!(unknown.status, 404);
+
+    let told = "kiln/scale: step: 0 is not allowed, expected a whole number from 1 to 10000";
+    let refused = server.call(&put, scale(json!({"step": 0}))).await;
+    assert_eq!(refused.status, 400);
+    assert!(refused.text.contains(told), "{}", refused.text);
+    let route = json!({"route": {"path": "/r", "image": "r:1", "format": "http",
+        "annotations": {"kiln/scale": {"step": 0}}}});
+    let refused = server.call("POST /v1/apps/a/routes", route).await;
+    assert_eq!(refused.status, 400);
+    assert!(refused.text.contains(told), "{}", refused.text);
+}
+
+#[tokio::test]
 async fn a_deploy_of_a_new_command_line_goes_through() {
     let server = Server::start().await;
     let app = server.ok("POST /v2/apps", json!({"name": "a"})).await;

@@ -10,6 +10,7 @@ mod calls;
 mod fns;
 mod page;
 mod paths;
+mod scale;
 mod triggers;
 
 pub(super) use paths::{document, router};

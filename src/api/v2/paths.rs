@@ -5,7 +5,7 @@ use utoipa::{OpenApi, ToSchema};
 use crate::api::error::Flat;
 use crate::api::openapi::complete;
 use crate::api::router::ApiState;
-use crate::api::v2::{apps, calls, fns, triggers};
+use crate::api::v2::{apps, calls, fns, scale, triggers};
 
 pub(in crate::api) fn router() -> Router<ApiState> {
     Router::new()
@@ -19,6 +19,7 @@ pub(in crate::api) fn router() -> Router<ApiState> {
             "/v2/fns/{id}",
             get(fns::get).put(fns::update).delete(fns::delete),
         )
+        .route("/v2/fns/{id}/scale", get(scale::scale))
         .route("/v2/fns/{id}/calls", get(calls::list))
         .route("/v2/fns/{id}/calls/{call}", get(calls::get))
         .route("/v2/fns/{id}/calls/{call}/log", get(calls::log))
@@ -56,6 +57,7 @@ pub(in crate::api) fn document() -> utoipa::openapi::OpenApi {
         fns::get,
         fns::update,
         fns::delete,
+        scale::scale,
         calls::list,
         calls::get,
         calls::log,

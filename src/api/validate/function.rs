@@ -1,6 +1,6 @@
 use crate::api::error::Invalid;
 use crate::api::validate::shared::{
-    MAX_NAME, annotations, config, idle_seconds, is_image, memory_mb, seconds,
+    MAX_NAME, annotations, config, idle_seconds, is_image, memory_mb, scale, seconds,
 };
 use crate::model::{
     Annotations, AppId, Config, DEFAULT_IDLE_TIMEOUT_SECS, DEFAULT_MEMORY_MB, DEFAULT_TIMEOUT_SECS,
@@ -99,6 +99,7 @@ impl FunctionDraft {
         )?;
         let memory_mb = memory_mb(self.memory)?;
         annotations(&self.annotations)?;
+        scale(&self.annotations, format)?;
         config(&self.config)?;
         function.image = self.image;
         function.format = format;

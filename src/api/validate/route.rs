@@ -4,7 +4,7 @@ use http::{HeaderName, HeaderValue};
 
 use crate::api::error::Invalid;
 use crate::api::validate::shared::{
-    annotations, config, idle_seconds, is_image, memory_mb, seconds,
+    annotations, config, idle_seconds, is_image, memory_mb, scale, seconds,
 };
 use crate::model::{
     Annotations, AppId, Config, DEFAULT_IDLE_TIMEOUT_SECS, DEFAULT_MEMORY_MB, DEFAULT_TIMEOUT_SECS,
@@ -115,6 +115,7 @@ impl RouteDraft {
         )?;
         let memory_mb = memory_mb(self.memory)?;
         annotations(&self.annotations)?;
+        scale(&self.annotations, format)?;
         let cpus = cpus(&self.cpus)?;
         headers(&self.headers)?;
         config(&self.config)?;

@@ -1,7 +1,9 @@
 use serde_json::Value;
 
 use crate::api::error::Invalid;
-use crate::model::{Annotations, Config, MAX_IDLE_TIMEOUT_SECS, MAX_MEMORY_MB};
+use crate::model::{
+    Annotations, Config, Format, MAX_IDLE_TIMEOUT_SECS, MAX_MEMORY_MB, SCALE_ANNOTATION, Scale,
+};
 
 /// Longest name of an app, function or trigger (Fn's limit since 2019; before it was 30).
 pub(super) const MAX_NAME: usize = 255;
@@ -106,6 +108,14 @@ pub(super) fn annotations(annotations: &Annotations) -> Result<(), Invalid> {
         }
     }
     Ok(())
+}
+
+/// A scale that nobody could obey is refused where it is written, not where it is read.
+pub(super) fn scale(annotations: &Annotations, format: Format) -> Result<(), Invalid> {
+    match Scale::for_format(annotations, format) {
+        Ok(_) => Ok(()),
+        Err(error) => Err(Invalid(format!("{SCALE_ANNOTATION}: {error}").into())),
+    }
 }
 
 pub(super) fn memory_mb(memory: u64) -> Result<u64, Invalid> {

@@ -15,6 +15,7 @@ mod lookup;
 mod objects;
 mod pages;
 mod route;
+mod scale;
 mod show;
 #[cfg(test)]
 mod tests;
@@ -26,6 +27,7 @@ pub(super) use objects::{
     AppsCommand, CallsCommand, ContextsCommand, FunctionsCommand, LogsCommand, RoutesCommand,
     TriggersCommand,
 };
+pub(super) use scale::Scale;
 pub(super) use verbs::{
     ConfigVerb, CreateVerb, DeleteVerb, GetVerb, InspectVerb, ListVerb, UnsetVerb, UpdateVerb,
     UseVerb,

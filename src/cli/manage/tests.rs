@@ -45,6 +45,16 @@ async fn assert_fails(line: &str, answers: &[(u16, &'static str)], message: &str
 }
 
 #[tokio::test]
+async fn a_scale_is_asked_for_by_the_functions_id() {
+    assert_asks(
+        &["fn scale a f", "fn scale a f --output json"],
+        &[APP, FUNCTION, OBJECT],
+        &[FIND_APP, FIND_FUNCTION, "GET /v2/fns/F1/scale"],
+    )
+    .await;
+}
+
+#[tokio::test]
 async fn apps_are_managed_by_the_v2_api() {
     assert_asks(
         &[

@@ -41,6 +41,19 @@ impl<'a> Fields<'a> {
         self.map.remove(key).filter(|value| !value.is_null())
     }
 
+    /// Whether `key` has a value.
+    pub(super) fn has(&self, key: &str) -> bool {
+        self.map.get(key).is_some_and(|value| !value.is_null())
+    }
+
+    /// All that is left, as JSON; keys without a value count as absent.
+    pub(super) fn into_json(mut self) -> Result<serde_json::Value, ManifestError> {
+        self.map.retain(|_, value| !value.is_null());
+        let mapping = std::mem::take(&mut self.map);
+        serde_json::to_value(mapping)
+            .map_err(|error| self.refuse("", "a value", format!("plain values: {error}")))
+    }
+
     pub(in crate::config) fn refuse(
         &self,
         key: &str,

@@ -8,7 +8,7 @@ use crate::config::manifest::tree::{MAX_MANIFEST_BYTES, read_mapping};
 use crate::config::manifest::version::Version;
 use crate::model::{
     Annotations, Config, Format, InvocationType, MAX_IDLE_TIMEOUT_SECS, MAX_MEMORY_MB,
-    MAX_TIMEOUT_SECS, MilliCpus, STREAMING_ANNOTATION,
+    MAX_TIMEOUT_SECS, MilliCpus, SCALE_ANNOTATION, STREAMING_ANNOTATION, Scale,
 };
 
 /// The only versioned schema that Fn ever had.
@@ -18,7 +18,7 @@ const MAX_ASYNC_TIMEOUT_SECS: u32 = 3600;
 /// File names in the order in which they are looked for.
 const FILE_NAMES: [&str; 3] = ["func.yaml", "func.yml", "func.json"];
 
-const COMMON_KEYS: [&str; 20] = [
+const COMMON_KEYS: [&str; 21] = [
     "schema_version",
     "name",
     "version",
@@ -32,6 +32,7 @@ const COMMON_KEYS: [&str; 20] = [
     "type",
     "format",
     "streaming",
+    "scale",
     "timeout",
     "idle_timeout",
     "memory",
@@ -211,7 +212,10 @@ fn manifest(
         idle_timeout_secs: seconds(fields, "idle_timeout", MAX_IDLE_TIMEOUT_SECS)?,
         memory_mb: fields.number("memory", 1..=MAX_MEMORY_MB, "megabytes")?,
         config: config(fields, "config")?,
-        annotations: with_streaming(fields, format)?,
+        annotations: {
+            let annotations = with_streaming(fields, format)?;
+            with_scale(fields, annotations, format)?
+        },
         expects: expects(fields)?,
         deployment: if versioned {
             function(fields)?
@@ -292,6 +296,26 @@ fn with_streaming(fields: &mut Fields<'_>, format: Format) -> Result<Annotations
         annotations.insert(STREAMING_ANNOTATION.to_owned(), value);
     }
     Ok(annotations)
+}
+
+/// The annotations, and among them how many containers there are to be.
+fn with_scale(
+    fields: &mut Fields<'_>,
+    mut annotations: Annotations,
+    format: Format,
+) -> Result<Annotations, ManifestError> {
+    if fields.has("scale") {
+        let map = fields.mapping("scale")?;
+        let scale = Fields::new(fields.file(), "scale.".to_owned(), map, &Scale::KEYS)?;
+        annotations.insert(SCALE_ANNOTATION.to_owned(), scale.into_json()?);
+    }
+    match Scale::for_format(&annotations, format) {
+        Ok(_) => Ok(annotations),
+        Err(error) => {
+            let key = ["scale", &error.key].join(if error.key.is_empty() { "" } else { "." });
+            Err(fields.refuse(&key, &error.value, error.expected))
+        }
+    }
 }
 
 fn seconds(fields: &mut Fields<'_>, key: &str, longest: u32) -> Result<Option<u32>, ManifestError> {

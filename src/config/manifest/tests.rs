@@ -12,6 +12,56 @@ fn error(text: &str) -> String {
 }
 
 #[test]
+fn a_scale_is_an_annotation_with_what_the_file_says() {
+    let parse = |text: &str| Manifest::parse(text, "x");
+    let found = |text: &str| {
+        let manifest = parse(text).unwrap();
+        manifest.annotations.get("kiln/scale").cloned()
+    };
+    assert_eq!(found("format: http\n"), None);
+    assert_eq!(
+        found("format: http\nscale: {mode: target, min: 2, max: }\n"),
+        Some(serde_json::json!({"mode": "target", "min": 2}))
+    );
+    assert_eq!(
+        found("format: http\nscale: {}\n"),
+        Some(serde_json::json!({}))
+    );
+    for (scale, told) in [
+        (
+            "{min: 5, max: 3}",
+            "scale.min: 5 is not allowed, expected a whole number from 0 to 3, which is max",
+        ),
+        (
+            "{max: 0}",
+            "scale.max: 0 is not allowed, expected a whole number from 1 to 10000",
+        ),
+        (
+            "{interval: 31}",
+            "scale.interval: 31 is not allowed, expected a whole number from 1 to 30",
+        ),
+        (
+            "{mode: x}",
+            "scale.mode: x is not allowed, expected demand, target or vote",
+        ),
+        (
+            "{steps: 1}",
+            "scale.steps is not a known key, did you mean step?",
+        ),
+        ("3", "scale: 3 is not allowed, expected keys and values"),
+    ] {
+        let error = parse(&format!("format: http\nscale: {scale}\n")).unwrap_err();
+        assert!(error.to_string().contains(told), "{error}");
+    }
+    let cold = parse("format: default\nscale: {min: 1}\n").unwrap_err();
+    assert!(
+        cold.to_string()
+            .contains("scale.min: 1 is not allowed, expected 0"),
+        "{cold}"
+    );
+}
+
+#[test]
 fn streaming_is_an_annotation_of_formats_that_can() {
     let parse = |text: &str| Manifest::parse(text, "x");
     for (text, value) in [
