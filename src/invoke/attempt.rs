@@ -48,6 +48,7 @@ pub(super) struct Run {
     pub(super) exchange: Box<dyn Exchange>,
     pub(super) entry: Entry,
     pub(super) callable: Arc<Callable>,
+    pub(super) format: Format,
     pub(super) id: CallId,
     /// When the function's time is over.
     pub(super) expiry: Instant,
@@ -211,7 +212,7 @@ impl Run {
 
     /// The cause behind what was seen of the response.
     async fn diagnose(&mut self, error: ExchangeError) -> Fault {
-        let format = self.callable.format;
+        let format = self.format;
         let seen = error.to_string();
         // What is quoted of a container's first answer can only be its own caller's.
         let detail = if self.slot.calls == 0 {

@@ -303,6 +303,7 @@ fn pool_config(callable: &Callable, config: &InvokeConfig) -> PoolConfig {
     let scale = callable.scale;
     let within = |own: Option<u32>, most: usize| own.map_or(most, |own| most.min(own as usize));
     PoolConfig {
+        format: callable.format,
         max: within(scale.max, config.max_containers),
         max_waiting: within(scale.max_waiting, config.max_waiting),
         max_wait: config.max_wait,

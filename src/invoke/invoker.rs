@@ -11,7 +11,7 @@ use super::memory::{Entry, Memory};
 use super::response::CallResponse;
 use crate::format::{self, CallRequest, ExchangeLimits, RequestBody};
 use crate::launcher::{LaunchError, Launcher};
-use crate::model::{Callable, CallableId, InvocationType, ScaleStatus, Timestamp};
+use crate::model::{Callable, CallableId, Format, InvocationType, ScaleStatus, Timestamp};
 use crate::pool::{Failure, PoolError, ScaleLog, Slot, Starts};
 use crate::store::Changes;
 
@@ -139,9 +139,11 @@ impl Invoker {
         entry.started(now, slot.log());
         let deadline = now.plus(callable.timeout);
         let limits = &self.config.exchange;
+        let format = slot.format();
         Run {
             slot,
-            exchange: format::begin(callable.format, request, deadline, limits),
+            format,
+            exchange: format::begin(format, request, deadline, limits),
             entry,
             callable: callable.clone(),
             id: request.id,
@@ -161,13 +163,15 @@ impl Invoker {
         loop {
             let pool = tokio::time::timeout(self.config.max_wait, self.bindings.pool(callable));
             let pool = pool.await.map_err(|_| Fault::TooBusy)??;
-            let slot = match &env {
-                None => pool.check_out().await,
-                Some(env) => {
+            let slot = match (pool.format(), &env) {
+                (Format::Default, Some(env)) => {
                     let (env, timeout) = (env.clone(), callable.timeout);
                     let told = move || format::with_deadline(env, Timestamp::now().plus(timeout));
                     pool.check_out_cold(told).await
                 }
+                // Deployed as another format while the call was on its way.
+                (Format::Default, None) => return Err(Fault::TooBusy),
+                _ => pool.check_out().await,
             };
             match slot {
                 Ok(slot) => return Ok(slot),

@@ -18,11 +18,14 @@ use super::record::{self, ScaleLog};
 use super::scale::{Decision, Moment, Scaler};
 use super::state::{Arrival, Bounds, Counts, Offer, State};
 use crate::launcher::{Instance, LaunchError, LaunchSpec, Launcher};
-use crate::model::Scale;
+use crate::model::{Format, Scale};
 
 /// Bounds of one pool.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct PoolConfig {
+    /// What the containers speak. A call may have been made for another revision than the one
+    /// that serves it.
+    pub format: Format,
     /// Most containers at once.
     pub max: usize,
     /// Most calls that wait for a container at once.
@@ -191,6 +194,11 @@ impl Pool {
             pool.adjust(Moment::Event);
         }
         pool
+    }
+
+    /// What this pool's containers speak.
+    pub fn format(&self) -> Format {
+        self.config.format
     }
 
     /// What this pool's containers are made of.
@@ -577,6 +585,11 @@ impl Slot {
         self.lane
             .as_mut()
             .expect("a slot holds its lane until it is given back or retired")
+    }
+
+    /// What the container speaks.
+    pub fn format(&self) -> Format {
+        self.pool.format()
     }
 
     /// The call begins: from here on only [`give_back`](Self::give_back) saves the container.

@@ -35,6 +35,7 @@ fn pool(max: usize) -> (Arc<Pool>, Arc<FakeLauncher>) {
     pool_of(
         "peer",
         PoolConfig {
+            format: crate::model::Format::Http,
             max,
             max_waiting: 1000,
             max_wait: Duration::from_secs(60),
@@ -170,6 +171,7 @@ async fn a_blank_line_after_a_response_is_no_doubt() {
 async fn a_container_that_speaks_or_dies_at_its_start_is_given_to_one_caller() {
     for image in ["banner", "dies"] {
         let config = PoolConfig {
+            format: crate::model::Format::Http,
             max: 4,
             max_waiting: 10,
             max_wait: Duration::from_secs(60),
@@ -231,6 +233,7 @@ async fn a_waiter_that_leaves_does_not_lose_the_container_it_caused() {
 #[tokio::test(start_paused = true)]
 async fn a_start_that_fails_tells_its_waiter_why() {
     let config = PoolConfig {
+        format: crate::model::Format::Http,
         max: 4,
         max_waiting: 10,
         max_wait: Duration::from_secs(60),
@@ -251,6 +254,7 @@ async fn a_start_that_fails_tells_its_waiter_why() {
 #[tokio::test(start_paused = true)]
 async fn waiting_is_bounded_in_number_and_in_time() {
     let config = PoolConfig {
+        format: crate::model::Format::Http,
         max: 1,
         max_waiting: 1,
         max_wait: Duration::from_secs(5),
@@ -324,6 +328,7 @@ fn kept(image: &str, min: u32) -> (Arc<Pool>, Arc<FakeLauncher>) {
         ..Scale::default()
     };
     let config = PoolConfig {
+        format: crate::model::Format::Http,
         max: 4,
         max_waiting: 10,
         max_wait: Duration::from_secs(60),
@@ -403,6 +408,7 @@ async fn a_target_is_reached_in_steps() {
         ..Scale::default()
     };
     let config = PoolConfig {
+        format: crate::model::Format::Http,
         max: 64,
         max_waiting: 100,
         max_wait: Duration::from_secs(60),

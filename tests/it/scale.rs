@@ -165,10 +165,11 @@ async fn a_bad_scale_log_is_refused_before_the_port_is_bound() {
 
 // D2
 #[tokio::test(flavor = "multi_thread")]
-async fn a_function_that_crashes_in_every_call_is_not_started_for_each() {
+async fn a_function_that_dies_at_every_start_is_not_started_for_each_call() {
     let gateway = Gateway::start(Backend::Process).await;
-    function(&gateway, json!({})).await;
-    let crash = "/t/t/m?mode=exit&code=3";
+    let dies = json!({"config": {"MISBEHAVE_START": "exit:3"}});
+    gateway.function("m", Example::Misbehave, dies).await;
+    let crash = "/t/t/m";
     let mut replies = Vec::new();
     for _ in 0..20 {
         replies.push(gateway.post(crash, "x").await);
@@ -183,8 +184,12 @@ async fn a_function_that_crashes_in_every_call_is_not_started_for_each() {
         told.text()
     );
     assert!(status(&gateway).await["failure"].is_string());
+    let starts = || gateway.log().matches("container started").count();
+    let before = starts();
+    assert!(before < 10, "{before} starts for {} calls", replies.len());
     eventually("the next start", async || {
-        gateway.post("/t/t/m", "x").await.status == 200
+        gateway.post(crash, "x").await;
+        starts() > before
     })
     .await;
 }
