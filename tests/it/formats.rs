@@ -283,11 +283,15 @@ async fn a_socket_function_may_end_its_connections(backend: Backend) {
             assert_eq!(after.text(), id);
         }
     }
-    // One that ends itself is replaced unseen.
+    // One that ends itself is replaced. A call that meets its very end may fail: nobody can tell
+    // whether it was read.
     assert_eq!(gateway.get("/t/t/s?mode=leave&ms=0").await.status, 200);
-    let after = gateway.get("/t/t/s?mode=id").await;
-    assert_eq!(after.status, 200, "{}", after.text());
-    assert_ne!(after.text(), id);
+    eventually("another container's answer", async || {
+        let after = gateway.get("/t/t/s?mode=id").await;
+        assert!([200, 502].contains(&after.status), "{}", after.text());
+        after.status == 200 && after.text() != id
+    })
+    .await;
 }
 
 async fn a_socket_may_be_made_in_several_ways(backend: Backend) {
