@@ -422,13 +422,13 @@ impl Pool {
         let (app, function) = (&self.spec.app, &self.spec.function);
         match launched {
             Ok(instance) => tracing::info!(
-                app,
-                function,
+                %app,
+                %function,
                 container = %instance.id,
                 millis = began.elapsed().as_millis(),
                 "container started"
             ),
-            Err(error) => tracing::warn!(app, function, %error, "container did not start"),
+            Err(error) => tracing::warn!(%app, %function, %error, "container did not start"),
         }
     }
 
