@@ -10,7 +10,7 @@ use http::{HeaderMap, StatusCode};
 use super::call::{CallRequest, ExchangeError, ExchangeLimits, RequestBody, ResponseHead};
 use super::exchange::Exchange;
 use super::frame::canonical;
-use super::io::{READ_MIN, Writer, poll_read};
+use super::io::{READ_MIN, Writer, poll_read, poll_whole};
 use crate::launcher::Exit;
 use crate::pool::Lane;
 
@@ -44,10 +44,8 @@ impl DefaultExchange {
                 return Poll::Ready(Err(ExchangeError::TooLarge { limit: self.limit }));
             }
             let wanted = lane.inbox.len().max(READ_MIN);
-            match ready!(poll_read(cx, lane, wanted)) {
-                Ok(0) => return Poll::Ready(Ok(())),
-                Ok(_) => {}
-                Err(error) => return Poll::Ready(Err(ExchangeError::Io(error))),
+            if ready!(poll_read(cx, lane, wanted))? == 0 {
+                return Poll::Ready(Ok(()));
             }
         }
     }
@@ -86,8 +84,7 @@ impl Exchange for DefaultExchange {
         _: &mut Context<'_>,
         _: &mut Lane,
     ) -> Poll<Result<Option<Bytes>, ExchangeError>> {
-        let body = std::mem::take(&mut self.body);
-        Poll::Ready(Ok((!body.is_empty()).then_some(body)))
+        poll_whole(&mut self.body)
     }
 
     fn is_clean(&self, _: &mut Lane) -> bool {

@@ -12,7 +12,7 @@ use wire::{JsonError, JsonScanner};
 
 use super::call::{CallRequest, ExchangeError, RequestBody, ResponseHead};
 use super::exchange::Exchange;
-use super::io::{READ_MIN, Writer, poll_read};
+use super::io::{READ_MIN, Writer, poll_read, poll_whole};
 use crate::pool::Lane;
 
 /// Reads a whole answer out of an object.
@@ -57,16 +57,12 @@ impl Exchange for FrameExchange {
             }
             // The longer the object is, the more of it is likely to come.
             let wanted = lane.inbox.len().max(READ_MIN);
-            match ready!(poll_read(cx, lane, wanted)) {
-                Ok(0) => {
-                    return Poll::Ready(Err(ExchangeError::ended(
-                        self.scanner.started(),
-                        self.writer.is_unread(&lane.stdin),
-                        "stream ended before the end of the JSON object",
-                    )));
-                }
-                Ok(_) => {}
-                Err(error) => return Poll::Ready(Err(ExchangeError::Io(error))),
+            if ready!(poll_read(cx, lane, wanted))? == 0 {
+                return Poll::Ready(Err(ExchangeError::ended(
+                    self.scanner.started(),
+                    self.writer.is_unread(&lane.stdin),
+                    "stream ended before the end of the JSON object",
+                )));
             }
         }
     }
@@ -76,8 +72,7 @@ impl Exchange for FrameExchange {
         _: &mut Context<'_>,
         _: &mut Lane,
     ) -> Poll<Result<Option<Bytes>, ExchangeError>> {
-        let body = std::mem::take(&mut self.body);
-        Poll::Ready(Ok((!body.is_empty()).then_some(body)))
+        poll_whole(&mut self.body)
     }
 
     fn is_clean(&self, lane: &mut Lane) -> bool {

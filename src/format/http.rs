@@ -91,18 +91,14 @@ impl HttpExchange {
             if let Some(event) = self.decoder.decode(&mut lane.inbox).map_err(malformed)? {
                 return Poll::Ready(Ok(event));
             }
-            match ready!(poll_read(cx, lane, self.wanted)) {
-                Ok(0) => {
-                    let end = self.decoder.eof(&lane.inbox);
-                    return Poll::Ready(Err(ExchangeError::Ended {
-                        started: self.decoder.started(),
-                        unread: self.writer.is_unread(&lane.stdin),
-                        detail: end.to_string(),
-                        summary: end.summary(),
-                    }));
-                }
-                Ok(_) => {}
-                Err(error) => return Poll::Ready(Err(ExchangeError::Io(error))),
+            if ready!(poll_read(cx, lane, self.wanted))? == 0 {
+                let end = self.decoder.eof(&lane.inbox);
+                return Poll::Ready(Err(ExchangeError::Ended {
+                    started: self.decoder.started(),
+                    unread: self.writer.is_unread(&lane.stdin),
+                    detail: end.to_string(),
+                    summary: end.summary(),
+                }));
             }
         }
     }

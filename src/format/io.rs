@@ -172,8 +172,14 @@ pub(super) fn poll_read(
     cx: &mut Context<'_>,
     lane: &mut Lane,
     wanted: usize,
-) -> Poll<std::io::Result<usize>> {
+) -> Poll<Result<usize, ExchangeError>> {
     let inbox: &mut BytesMut = &mut lane.inbox;
     inbox.reserve(wanted);
-    tokio_util::io::poll_read_buf(Pin::new(&mut lane.stdout), cx, inbox)
+    tokio_util::io::poll_read_buf(Pin::new(&mut lane.stdout), cx, inbox).map_err(ExchangeError::Io)
+}
+
+/// The one piece of a body that was read whole, and then its end.
+pub(super) fn poll_whole(body: &mut Bytes) -> Poll<Result<Option<Bytes>, ExchangeError>> {
+    let body = std::mem::take(body);
+    Poll::Ready(Ok((!body.is_empty()).then_some(body)))
 }

@@ -53,11 +53,6 @@ impl ResponseBody {
         &self.first
     }
 
-    /// Whether nothing will come.
-    pub fn is_empty(&self) -> bool {
-        self.left == Some(0)
-    }
-
     /// This body with its length known: where only its end would tell, it is read to that, if it
     /// has at most `limit` bytes. For callers who could not tell an end from a break.
     pub async fn with_length(mut self, limit: u64, format: Format) -> Result<Self, Fault> {

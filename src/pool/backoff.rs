@@ -33,7 +33,7 @@ impl Backoff {
         self.until = Some(now + (FIRST * 2_u32.pow(doublings)).min(LONGEST));
     }
 
-    /// A container ended in its first call.
+    /// A container ended before it had read its first call.
     pub(super) fn crashed(&mut self, now: Instant) {
         self.crashes += 1;
         if self.crashes >= CRASHES {
