@@ -1,32 +1,12 @@
 //! The management API over real connections.
 
 use serde_json::json;
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::io::AsyncWriteExt;
 use tokio::net::TcpStream;
 
-use crate::support::{Backend, Gateway};
+use crate::support::{Backend, Gateway, read_answer};
 
 const TEN_MEGABYTES: usize = 10 << 20;
-
-/// Reads one answer that tells its length.
-async fn answer(stream: &mut TcpStream) -> String {
-    let (mut answer, mut piece) = (Vec::new(), [0; 4096]);
-    loop {
-        let read = stream.read(&mut piece).await.unwrap();
-        assert!(read > 0, "{:?}", String::from_utf8_lossy(&answer));
-        answer.extend_from_slice(&piece[..read]);
-        let text = String::from_utf8_lossy(&answer);
-        let Some((head, body)) = text.split_once("\r\n\r\n") else {
-            continue;
-        };
-        let length = head
-            .lines()
-            .find_map(|l| l.strip_prefix("Content-Length: "));
-        if length.is_none_or(|length| length == body.len().to_string()) {
-            return text.into_owned();
-        }
-    }
-}
 
 // A client that sends everything before it reads anything must find the answer.
 #[tokio::test(flavor = "multi_thread")]
@@ -51,13 +31,13 @@ async fn a_body_of_ten_megabytes_is_refused_and_the_client_sees_it() {
             stream.write_all(head.as_bytes()).await.unwrap();
             stream.write_all(&body).await.unwrap();
             stream.write_all(end.as_bytes()).await.unwrap();
-            let said = answer(&mut stream).await;
+            let said = read_answer(&mut stream).await;
             assert!(said.starts_with("HTTP/1.1 413 "), "{said}");
             assert!(said.ends_with(expected.as_str()), "{said}");
             // The connection is in order, too.
             let get = format!("GET /v2/apps HTTP/1.1\r\nHost: {host}\r\n\r\n");
             stream.write_all(get.as_bytes()).await.unwrap();
-            let said = answer(&mut stream).await;
+            let said = read_answer(&mut stream).await;
             assert!(said.starts_with("HTTP/1.1 200 "), "{said}");
         }
     }
@@ -67,7 +47,7 @@ async fn a_body_of_ten_megabytes_is_refused_and_the_client_sees_it() {
     );
     let mut stream = TcpStream::connect(host).await.unwrap();
     stream.write_all(asks.as_bytes()).await.unwrap();
-    let said = answer(&mut stream).await;
+    let said = read_answer(&mut stream).await;
     assert!(
         said.starts_with("HTTP/1.1 413 "),
         "before a byte was sent: {said}"

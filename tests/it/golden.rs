@@ -3,10 +3,10 @@
 use std::process::Command;
 
 use serde_json::Value;
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::io::AsyncWriteExt;
 use tokio::net::TcpStream;
 
-use crate::support::{Backend, Example, Gateway};
+use crate::support::{Backend, Example, Gateway, read_answer};
 
 /// The image that the client built and named; dropping it takes the name away again.
 struct Tag(&'static str);
@@ -33,20 +33,11 @@ impl Drop for Tag {
 async fn exchange(gateway: &Gateway, request: &str) -> (String, String) {
     let mut stream = TcpStream::connect(gateway.address()).await.unwrap();
     stream.write_all(request.as_bytes()).await.unwrap();
-    let (mut answer, mut piece) = (Vec::new(), [0; 4096]);
-    loop {
-        let read = stream.read(&mut piece).await.unwrap();
-        assert!(read > 0, "{:?}", String::from_utf8_lossy(&answer));
-        answer.extend_from_slice(&piece[..read]);
-        let text = String::from_utf8_lossy(&answer);
-        let Some((head, body)) = text.split_once("\r\n\r\n") else {
-            continue;
-        };
-        let length: usize = header(head, "Content-Length").unwrap().parse().unwrap();
-        if body.len() == length {
-            return (head.to_owned(), body.to_owned());
-        }
-    }
+    let answer = read_answer(&mut stream).await;
+    let (head, body) = answer.split_once("\r\n\r\n").unwrap();
+    let length: usize = header(head, "Content-Length").unwrap().parse().unwrap();
+    assert_eq!(body.len(), length);
+    (head.to_owned(), body.to_owned())
 }
 
 fn header<'a>(head: &'a str, name: &str) -> Option<&'a str> {
