@@ -1,6 +1,7 @@
 //! The composition root: settings in, a running gateway out. The only file that sees every room.
 
 mod data_dir;
+mod machine;
 mod scaling;
 
 use std::net::SocketAddr;
@@ -286,6 +287,8 @@ fn invoke_config(config: &ServerConfig) -> InvokeConfig {
         max_waiting: config.max_waiters_per_function as usize,
         max_wait: MAX_WAIT,
         max_starts: MAX_STARTS,
+        resources: machine::resources(config),
+        eject_idle: config.eject_idle,
         response_idle: config.response_idle,
         caller_patience: config.response_write_timeout,
         exchange: ExchangeLimits {

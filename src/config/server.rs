@@ -226,6 +226,15 @@ pub struct ServerConfig {
     pub max_containers_per_function: u32,
     /// Calls of one function that wait for a container (`FN_MAX_WAITERS`).
     pub max_waiters_per_function: u32,
+    /// Memory of all containers, in bytes (`FN_MAX_TOTAL_MEMORY_BYTES`); what the machine has
+    /// left if unset, and never more.
+    pub max_total_memory: Option<u64>,
+    /// Processor time of all containers, in thousandths of a processor
+    /// (`FN_MAX_TOTAL_CPU_MCPUS`); what the machine has if unset, and never more.
+    pub max_total_mcpus: Option<u64>,
+    /// How long a container idles before it makes room for any other function's
+    /// (`FN_EJECT_IDLE_MSECS`).
+    pub eject_idle: Duration,
     /// Longest pull of an image (`FN_HOT_PULL_TIMEOUT_MSECS`).
     pub pull_timeout: Duration,
     /// Longest start of a container, until it can be written to (`FN_HOT_START_TIMEOUT_MSECS`).
@@ -326,6 +335,9 @@ impl ServerConfig {
                 "containers",
             )?,
             max_waiters_per_function: env.number("FN_MAX_WAITERS", 1000, 1..=1_000_000, "calls")?,
+            max_total_memory: total(env, "FN_MAX_TOTAL_MEMORY_BYTES", "bytes")?,
+            max_total_mcpus: total(env, "FN_MAX_TOTAL_CPU_MCPUS", "thousandths of a processor")?,
+            eject_idle: millis(env, "FN_EJECT_IDLE_MSECS", 1000)?,
             pull_timeout: millis(env, "FN_HOT_PULL_TIMEOUT_MSECS", 600_000)?,
             start_timeout: millis(env, "FN_HOT_START_TIMEOUT_MSECS", 30_000)?,
             shutdown_grace: Duration::from_secs(env.number(
@@ -381,6 +393,12 @@ fn size(env: &Env<'_>, name: &str, default: u64) -> Result<u64, SettingError> {
     const MAX: u64 = 16 * 1024 * MIB;
     let bytes = env.number(name, default, 0..=MAX, "bytes")?;
     Ok(if bytes == 0 { default } else { bytes })
+}
+
+/// A bound of all containers together; 0 is none, as in Fn.
+fn total(env: &Env<'_>, name: &str, unit: &str) -> Result<Option<u64>, SettingError> {
+    let bound = env.number(name, 0, 0..=1 << 50, unit)?;
+    Ok((bound > 0).then_some(bound))
 }
 
 fn millis(env: &Env<'_>, name: &str, default: u64) -> Result<Duration, SettingError> {

@@ -179,9 +179,11 @@ fn status_of(fault: &Fault) -> StatusCode {
         | Fault::Launch(_) => StatusCode::BAD_GATEWAY,
         // Fn's status for it, although the function is to blame.
         Fault::UnknownContentType(_) => StatusCode::INTERNAL_SERVER_ERROR,
-        Fault::AsyncUnsupported | Fault::BadRequest(_) | Fault::CallerLeft => {
-            StatusCode::BAD_REQUEST
-        }
+        Fault::AsyncUnsupported
+        | Fault::BadRequest(_)
+        | Fault::CallerLeft
+        // Fn's status for it, although the function's limits are to blame.
+        | Fault::Oversized(_) => StatusCode::BAD_REQUEST,
         Fault::TooManyWaiting => StatusCode::TOO_MANY_REQUESTS,
         Fault::EngineDown(_) | Fault::TooBusy | Fault::ShuttingDown => {
             StatusCode::SERVICE_UNAVAILABLE

@@ -100,6 +100,9 @@ pub enum Fault {
     AsyncUnsupported,
     #[error("Timed out - server too busy")]
     TooBusy,
+    /// A container of the function takes more than there is for all containers.
+    #[error("{0}")]
+    Oversized(String),
     #[error("Too many requests submitted")]
     TooManyWaiting,
     #[error("the server is shutting down")]
@@ -128,6 +131,7 @@ impl Fault {
             | Self::NotInitialised(_)
             | Self::InitTimedOut(_)
             | Self::Crashing(_)
+            | Self::Oversized(_)
             | Self::Image(_) => Blame::Function,
             Self::AsyncUnsupported | Self::BadRequest(_) | Self::CallerLeft => Blame::Caller,
             Self::Lost(_) | Self::Launch(_) | Self::EngineDown(_) => Blame::Platform,

@@ -12,7 +12,7 @@ use super::response::CallResponse;
 use crate::format::{self, CallRequest, ExchangeLimits, RequestBody};
 use crate::launcher::{LaunchError, Launcher};
 use crate::model::{Callable, CallableId, Format, InvocationType, ScaleStatus, Timestamp};
-use crate::pool::{Failure, PoolError, ScaleLog, Slot, Starts};
+use crate::pool::{Failure, PoolError, Resources, ScaleLog, Slot, Starts};
 use crate::store::Changes;
 
 /// Bounds for all functions.
@@ -26,6 +26,10 @@ pub struct InvokeConfig {
     pub max_wait: Duration,
     /// Most container starts in flight.
     pub max_starts: usize,
+    /// What all containers may take together.
+    pub resources: Resources,
+    /// How long a container idles before it makes room for any other function's.
+    pub eject_idle: Duration,
     /// How long a function may pause within a response whose start was passed on.
     pub response_idle: Duration,
     /// How long a caller may take for the next piece of a response.
@@ -45,7 +49,12 @@ pub struct Invoker {
 impl Invoker {
     /// An invoker with no pools yet; calls are remembered in `memory`, if any.
     pub fn new(launcher: Arc<dyn Launcher>, config: InvokeConfig, memory: Option<Memory>) -> Self {
-        let starts = Starts::new(launcher, config.max_starts);
+        let starts = Starts::new(
+            launcher,
+            config.max_starts,
+            config.resources,
+            config.eject_idle,
+        );
         Self {
             config,
             bindings: Arc::new(Bindings::new(config, starts.clone())),
@@ -188,6 +197,9 @@ impl Invoker {
                 }
                 Err(PoolError::Full(_)) => return Err(Fault::TooManyWaiting),
                 Err(PoolError::Waited(_)) => return Err(Fault::TooBusy),
+                Err(error @ PoolError::Oversized(_)) => {
+                    return Err(Fault::Oversized(error.to_string()));
+                }
             }
             again = false;
         }

@@ -1,3 +1,4 @@
+use std::any::Any;
 use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
@@ -49,6 +50,7 @@ enum Command {
     /// With the time until SIGTERM.
     Close(Duration),
     Autopsy,
+    Hold(Box<dyn Any + Send>),
 }
 
 /// An instance's end of life. Dropping it kills the instance.
@@ -64,6 +66,7 @@ impl fmt::Debug for Command {
             Self::Kill => "Kill",
             Self::Close(_) => "Close",
             Self::Autopsy => "Autopsy",
+            Self::Hold(_) => "Hold",
         })
     }
 }
@@ -83,6 +86,11 @@ impl Control {
             Duration::ZERO
         };
         let _ = self.commands.send(Command::Close(patience));
+    }
+
+    /// Drops `thing` when the instance is gone and nothing is left of it.
+    pub fn hold(&self, thing: Box<dyn Any + Send>) {
+        let _ = self.commands.send(Command::Hold(thing));
     }
 
     /// Waits for the end of an instance that is watched.
@@ -134,6 +142,7 @@ pub(crate) fn supervise<W: Ward>(
         tokio::pin!(log);
         let mut log_open = true;
         let watched = ward.watched();
+        let mut held = Vec::new();
         let exit = loop {
             tokio::select! {
                 command = inbox.recv() => match command {
@@ -149,6 +158,7 @@ pub(crate) fn supervise<W: Ward>(
                         ward.kill().await;
                         break Exit::Killed;
                     }
+                    Some(Command::Hold(thing)) => held.push(thing),
                 },
                 exit = ward.ended(), if watched => break exit,
                 () = &mut log, if log_open => log_open = false,
@@ -159,6 +169,7 @@ pub(crate) fn supervise<W: Ward>(
         }
         report.send_replace(Some(exit));
         ward.remove().await;
+        drop((held, inbox));
     });
     Control { commands, exit }
 }
@@ -191,7 +202,7 @@ async fn end<W: Ward>(
                 Some(Command::Kill) => break,
                 // The owner let go of it on purpose; it still has its grace.
                 None => owned = false,
-                Some(Command::Close(_) | Command::Autopsy) => {}
+                Some(Command::Close(_) | Command::Autopsy | Command::Hold(_)) => {}
             },
         }
     }

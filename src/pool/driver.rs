@@ -1,7 +1,8 @@
 use std::collections::BTreeMap;
 use std::ops::{Deref, DerefMut};
+use std::pin::pin;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, OnceLock};
 use std::task::{Context, Waker};
 use std::time::Duration;
 
@@ -9,15 +10,15 @@ use parking_lot::Mutex;
 use thiserror::Error;
 use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore, oneshot};
 use tokio::time::Instant;
-use tokio_util::sync::CancellationToken;
-use tokio_util::task::TaskTracker;
 
 use super::lane::Lane;
 use super::reaper;
-use super::record::{self, ScaleLog};
+use super::record;
+use super::resources::{Resources, Tenant};
 use super::scale::{Decision, Moment, Scaler};
+use super::starts::Starts;
 use super::state::{Arrival, Bounds, Counts, Offer, State};
-use crate::launcher::{Instance, LaunchError, LaunchSpec, Launcher};
+use crate::launcher::{Instance, LaunchError, LaunchSpec};
 use crate::model::{Format, Scale};
 
 /// Bounds of one pool.
@@ -36,61 +37,6 @@ pub struct PoolConfig {
     pub idle_timeout: Duration,
     /// What decides how many there are, within `max`.
     pub scale: Scale,
-}
-
-/// What all pools share: the launcher, and the tasks that start containers with it.
-///
-/// Starts in flight are bounded, because engines degrade beyond about ten.
-#[derive(Debug)]
-pub struct Starts {
-    launcher: Arc<dyn Launcher>,
-    permits: Semaphore,
-    tasks: TaskTracker,
-    closing: CancellationToken,
-    log: OnceLock<ScaleLog>,
-}
-
-impl Starts {
-    /// At most `limit` starts of `launcher` at once.
-    pub fn new(launcher: Arc<dyn Launcher>, limit: usize) -> Arc<Self> {
-        Arc::new(Self {
-            launcher,
-            permits: Semaphore::new(limit),
-            tasks: TaskTracker::new(),
-            closing: CancellationToken::new(),
-            log: OnceLock::new(),
-        })
-    }
-
-    /// Writes decisions to `log` from now on; the first one stays.
-    pub fn log_to(&self, log: ScaleLog) {
-        let _ = self.log.set(log);
-    }
-
-    /// The launcher.
-    pub fn launcher(&self) -> &Arc<dyn Launcher> {
-        &self.launcher
-    }
-
-    /// Runs `task` until it ends or [`close`](Self::close) is called, whichever is first.
-    pub fn spawn(&self, task: impl Future<Output = ()> + Send + 'static) {
-        let closing = self.closing.clone();
-        self.tasks.spawn(async move {
-            tokio::select! { () = task => {}, () = closing.cancelled() => {} }
-        });
-    }
-
-    /// Whether [`close`](Self::close) was called.
-    pub fn is_closing(&self) -> bool {
-        self.closing.is_cancelled()
-    }
-
-    /// Calls every start off and waits until the last one has let go of its container.
-    pub async fn close(&self) {
-        self.closing.cancel();
-        self.tasks.close();
-        self.tasks.wait().await;
-    }
 }
 
 /// Why a function's last container is of no use.
@@ -115,6 +61,9 @@ pub enum PoolError {
     Full(usize),
     #[error("no container was free within {} seconds", .0.as_secs())]
     Waited(Duration),
+    /// One container takes more than there is for all. Fn's text, and what it is about.
+    #[error("Requested CPU/Memory cannot be allocated: {0}")]
+    Oversized(Arc<str>),
     /// The pool's revision is no longer the function's, or the gateway shuts down.
     #[error("the function is being replaced or the gateway shuts down")]
     Draining,
@@ -127,12 +76,19 @@ type Waiter = oneshot::Sender<Result<Slot, PoolError>>;
 pub struct Pool {
     spec: LaunchSpec,
     config: PoolConfig,
-    starts: Arc<Starts>,
+    pub(super) starts: Arc<Starts>,
+    pub(super) tenant: Tenant,
+    /// What each container takes.
+    need: Resources,
+    /// Why no container can ever start.
+    oversized: Option<Arc<str>>,
     /// Places for containers that serve one call each.
     cold: Arc<Semaphore>,
     cold_waiting: AtomicUsize,
     /// A start has ended, well or not.
     news: Notify,
+    /// Starts that wait for room may no longer be wanted.
+    review: Notify,
     pub(super) inner: Mutex<Inner>,
 }
 
@@ -174,8 +130,12 @@ impl Pool {
             max_waiting: config.max_waiting,
             idle_timeout: config.idle_timeout,
         };
+        let need = need(&spec);
+        let oversized = oversized(need, starts.total());
+        // Nothing is ever started of what cannot fit.
+        let max = if oversized.is_some() { 0 } else { config.max };
         let inner = Inner {
-            state: State::new(bounds, Scaler::new(&config.scale, config.max)),
+            state: State::new(bounds, Scaler::new(&config.scale, max)),
             reaper: Waker::noop().clone(),
             alarm: None,
             failure: None,
@@ -183,12 +143,17 @@ impl Pool {
         let pool = Arc::new(Self {
             spec,
             config,
+            tenant: starts.number(),
             starts,
+            need,
+            oversized,
             cold: Arc::new(Semaphore::new(config.max)),
             cold_waiting: AtomicUsize::new(0),
             news: Notify::new(),
+            review: Notify::new(),
             inner: Mutex::new(inner),
         });
+        pool.starts.enroll(pool.tenant, Arc::downgrade(&pool));
         pool.starts.spawn(reaper::run(Arc::downgrade(&pool)));
         if config.scale.min > 0 {
             pool.adjust(Moment::Event);
@@ -276,6 +241,7 @@ impl Pool {
         receiver: oneshot::Receiver<Result<Slot, PoolError>>,
     ) -> Result<Slot, PoolError> {
         let _place = Place { pool: self, ticket };
+        self.check_size()?;
         self.adjust(Moment::Event);
         match tokio::time::timeout(self.config.max_wait, receiver).await {
             Ok(Ok(result)) => result,
@@ -302,23 +268,31 @@ impl Pool {
         self: &Arc<Self>,
         env: impl FnOnce() -> BTreeMap<String, String> + Send,
     ) -> Result<Slot, PoolError> {
+        self.check_size()?;
         let place = self.cold_place().await?;
-        let permit = self.starts.permits.acquire().await;
+        let permit = self.starts.admit(self.tenant, self.need).await;
         self.may_start()?;
         let mut spec = self.spec.clone();
         spec.env.extend(env());
         let began = Instant::now();
-        let launched = self.starts.launcher.launch(&spec).await;
-        drop(permit);
+        let launched = self.starts.launcher().launch(&spec).await;
+        let charge = permit.landed();
         self.tell(began, &launched);
         let instance = launched.map_err(|error| {
             let error = Arc::new(error);
             self.cold_failed(&error);
             PoolError::Launch(error)
         })?;
-        let mut slot = Slot::new(self, Lane::new(instance));
+        let mut slot = Slot::new(self, Lane::new(instance, charge));
         slot.cold = Some(place);
         Ok(slot)
+    }
+
+    fn check_size(&self) -> Result<(), PoolError> {
+        match &self.oversized {
+            Some(why) => Err(PoolError::Oversized(why.clone())),
+            None => Ok(()),
+        }
     }
 
     async fn cold_place(&self) -> Result<OwnedSemaphorePermit, PoolError> {
@@ -365,6 +339,7 @@ impl Pool {
             self.starts.spawn(async move { pool.start_one().await });
         }
         for lane in surplus {
+            tell_retired(self, &lane, "more than are needed");
             lane.close();
         }
         for (waiter, refusal) in hopeless.into_iter().zip(refusal.into_iter().cycle()) {
@@ -374,7 +349,7 @@ impl Pool {
 
     /// Writes a decision down for who follows them.
     pub(super) fn record(&self, moment: Moment, counts: Counts, decision: &Decision) {
-        let Some(log) = self.starts.log.get() else {
+        let Some(log) = self.starts.log() else {
             return;
         };
         if decision.delta != 0 || (log.every && moment == Moment::Tick) {
@@ -385,21 +360,34 @@ impl Pool {
     }
 
     async fn start_one(self: Arc<Self>) {
-        let began = Instant::now();
-        let permit = self.starts.permits.acquire().await;
-        let wanted = self.inner.lock().state.still_wanted();
-        if !wanted {
-            drop(permit);
+        let admitted = {
+            let mut admission = pin!(self.starts.admit(self.tenant, self.need));
+            loop {
+                let review = self.review.notified();
+                let admitted = tokio::select! {
+                    permit = &mut admission => Some(permit),
+                    () = review => None,
+                };
+                if !self.inner.lock().state.still_wanted() {
+                    break None;
+                }
+                if admitted.is_some() {
+                    break admitted;
+                }
+            }
+        };
+        let Some(permit) = admitted else {
             self.adjust(Moment::Event);
             return;
-        }
-        let launched = self.starts.launcher.launch(&self.spec).await;
-        drop(permit);
+        };
+        let began = Instant::now();
+        let launched = self.starts.launcher().launch(&self.spec).await;
+        let charge = permit.landed();
         self.tell(began, &launched);
         match launched {
             Ok(instance) => {
                 self.inner.lock().state.started();
-                self.offer(Lane::new(instance));
+                self.offer(Lane::new(instance, charge));
             }
             Err(error) => self.start_failed(Arc::new(error)),
         }
@@ -459,6 +447,16 @@ impl Pool {
             inner.state.served();
         }
         let now = Instant::now();
+        let starved = self.starts.is_starved();
+        let may_go = starved && lane.calls > 0 && inner.state.can_cede();
+        if may_go && self.starts.must_cede(self.tenant) {
+            inner.state.retired();
+            drop(inner);
+            self.told_to_go(&lane);
+            lane.close();
+            self.adjust(Moment::Event);
+            return;
+        }
         match inner.state.offer(lane, now) {
             Offer::Serve(waiter, lane) => {
                 drop(inner);
@@ -470,24 +468,41 @@ impl Pool {
                 if in_doubt || inner.alarm.is_none_or(|alarm| alarm > expiry) {
                     inner.reaper.wake_by_ref();
                 }
+                drop(inner);
+                if starved {
+                    self.starts.settle();
+                }
             }
             Offer::Retire(lane) => {
                 drop(inner);
+                tell_retired(self, &lane, REPLACED);
                 lane.close();
             }
         }
     }
 
+    /// Since when those idle that may be ended for another function's.
+    pub(super) fn spare(&self) -> Vec<Instant> {
+        self.inner.lock().state.spares().collect()
+    }
+
+    /// Ends up to `count` of those that idled for longest, for another function's.
+    pub(super) fn evict(&self, count: usize) {
+        let evicted = self.inner.lock().state.evict(count);
+        for lane in evicted {
+            self.told_to_go(&lane);
+            lane.close();
+        }
+    }
+
+    fn told_to_go(&self, lane: &Lane) {
+        let why = "made room for another function's";
+        tell_retired(self, lane, why);
+    }
+
     /// Kills a busy-counted container and replaces it if somebody waits.
     fn end(self: &Arc<Self>, lane: Lane, cold: Option<OwnedSemaphorePermit>, why: &str) {
-        tracing::info!(
-            app = %self.spec.app,
-            function = %self.spec.function,
-            container = %lane.id,
-            calls = lane.calls,
-            why,
-            "container retired"
-        );
+        tell_retired(self, &lane, why);
         lane.kill();
         match cold {
             Some(place) => drop(place),
@@ -507,6 +522,7 @@ impl Pool {
         inner.reaper.wake_by_ref();
         drop(inner);
         for lane in idle {
+            tell_retired(self, &lane, REPLACED);
             lane.close();
         }
     }
@@ -519,6 +535,55 @@ impl Pool {
             let _ = waiter.send(Err(PoolError::Draining));
         }
     }
+}
+
+impl Drop for Pool {
+    fn drop(&mut self) {
+        self.starts.dismiss(self.tenant);
+        // The reaper holds no pool; it has to look once more to see that this one is gone.
+        self.inner.get_mut().reaper.wake_by_ref();
+    }
+}
+
+/// What a container of `spec` takes: `/tmp` is memory.
+fn need(spec: &LaunchSpec) -> Resources {
+    Resources {
+        memory: (spec.memory_mb + u64::from(spec.tmpfs_mb)) << 20,
+        mcpus: spec.cpus.map_or(0, |cpus| u64::from(cpus.get())),
+    }
+}
+
+/// Why `need` can never be had, if so.
+fn oversized(need: Resources, total: Resources) -> Option<Arc<str>> {
+    if need.fits(total) {
+        return None;
+    }
+    let why = if need.memory > total.memory {
+        format!(
+            "a container takes {} MB of memory, and there are {} MB for all of them",
+            need.memory >> 20,
+            total.memory >> 20
+        )
+    } else {
+        format!(
+            "a container takes {}m of processor time, and there are {}m for all of them",
+            need.mcpus, total.mcpus
+        )
+    };
+    Some(why.into())
+}
+
+const REPLACED: &str = "its function was replaced, or the server stops";
+
+pub(super) fn tell_retired(pool: &Pool, lane: &Lane, why: &str) {
+    tracing::info!(
+        app = %pool.spec.app,
+        function = %pool.spec.function,
+        container = %lane.id,
+        calls = lane.calls,
+        why,
+        "container retired"
+    );
 }
 
 /// Whether it may be over at any moment, whatever the function is.
@@ -555,6 +620,10 @@ struct Place<'a> {
 impl Drop for Place<'_> {
     fn drop(&mut self) {
         self.pool.inner.lock().state.leave(self.ticket);
+        // Nobody's container is to go for who has left.
+        if self.pool.starts.is_starved() {
+            self.pool.review.notify_waiters();
+        }
     }
 }
 

@@ -69,7 +69,14 @@ fn pool_of(image: &str, config: PoolConfig) -> (Arc<Pool>, Arc<FakeLauncher>) {
         app: "a".to_owned(),
         function: "f".to_owned(),
     };
-    (Pool::new(spec, config, Starts::new(fake.clone(), 4)), fake)
+    (
+        Pool::new(
+            spec,
+            config,
+            Starts::new(fake.clone(), 4, Resources::BOUNDLESS, Duration::ZERO),
+        ),
+        fake,
+    )
 }
 
 async fn say(slot: &mut Slot, byte: u8) {

@@ -7,6 +7,7 @@ use bytes::BytesMut;
 
 use tokio::time::Instant;
 
+use super::starts::Charge;
 use crate::launcher::{Control, Exit, Instance, Now, Socket, Stderr, Stdin, Stdout};
 
 /// A connection to a function's socket is not used after it rested for this long: the function
@@ -38,6 +39,8 @@ pub struct Lane {
     ended: bool,
     stderr: Arc<Stderr>,
     control: Control,
+    /// What the container takes; the supervisor holds it too, until the container is gone.
+    charge: Arc<Charge>,
 }
 
 impl std::fmt::Debug for Lane {
@@ -62,7 +65,7 @@ fn is_blank(bytes: &[u8]) -> bool {
 }
 
 impl Lane {
-    pub(super) fn new(instance: Instance) -> Self {
+    pub(super) fn new(instance: Instance, charge: Charge) -> Self {
         let Instance {
             id,
             stdin,
@@ -71,6 +74,8 @@ impl Lane {
             stderr,
             control,
         } = instance;
+        let charge = Arc::new(charge);
+        control.hold(Box::new(charge.clone()));
         let end = socket.is_some().then(|| Box::pin(control.ended()) as _);
         Self {
             id,
@@ -86,6 +91,7 @@ impl Lane {
             ended: false,
             stderr,
             control,
+            charge,
         }
     }
 
@@ -197,11 +203,13 @@ impl Lane {
 
     /// Lets the function end by itself: end of file on its stdin or SIGTERM, then a grace.
     pub(super) fn close(self) {
+        self.charge.leave();
         self.control.close(self.socket.is_none());
     }
 
     /// Ends the function now.
     pub(super) fn kill(self) {
+        self.charge.leave();
         self.control.kill();
     }
 }

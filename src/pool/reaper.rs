@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use tokio::time::{Instant, sleep_until};
 
-use super::driver::{Failure, Pool};
+use super::driver::{Failure, Pool, tell_retired};
 use super::lane::Lane;
 use super::scale::Moment;
 
@@ -62,11 +62,11 @@ fn reap(pool: &Arc<Pool>, cx: &mut Context<'_>) -> Option<Instant> {
         pool.record(Moment::Event, counts, &decision);
     }
     for lane in expired {
-        log(pool, &lane, "idle timeout");
+        tell_retired(pool, &lane, "idle timeout");
         lane.close();
     }
     for lane in doubtful {
-        log(pool, &lane, "spoke or ended while idle");
+        tell_retired(pool, &lane, "spoke or ended while idle");
         lane.kill();
     }
     pool.adjust(moment);
@@ -83,23 +83,4 @@ fn last_words(lane: &Lane) -> String {
         told.push_str(last);
     }
     told
-}
-
-fn log(pool: &Pool, lane: &Lane, why: &str) {
-    let spec = pool.spec();
-    tracing::info!(
-        app = %spec.app,
-        function = %spec.function,
-        container = %lane.id,
-        calls = lane.calls,
-        why,
-        "container retired"
-    );
-}
-
-impl Drop for Pool {
-    fn drop(&mut self) {
-        // The reaper holds no pool; it has to look once more to see that this one is gone.
-        self.inner.lock().reaper.wake_by_ref();
-    }
 }

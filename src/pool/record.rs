@@ -54,6 +54,7 @@ impl Pool {
     /// What this pool has, should have, and why.
     pub fn status(&self) -> ScaleStatus {
         let now = Instant::now();
+        let shortage = self.starts.shortage(self.tenant);
         let inner = self.inner.lock();
         let (state, counts) = (&inner.state, inner.state.counts());
         let last = state.last();
@@ -78,7 +79,10 @@ impl Pool {
             waiting: counts.waiting,
             target: last.want,
             vote: last.vote.as_str(),
-            reason: last.reason.to_string(),
+            reason: match shortage {
+                Some(shortage) => format!("{}; {shortage}", last.reason),
+                None => last.reason.to_string(),
+            },
             failure: state.backing_off().and_then(failure),
             samples: state.scaler().samples().map(sample).collect(),
         }

@@ -281,6 +281,23 @@ impl<L, W> State<L, W> {
         claimed
     }
 
+    /// Since when those idle that are there beyond the ones that stay anyway, the first for
+    /// longest.
+    pub(super) fn spares(&self) -> impl Iterator<Item = Instant> {
+        self.idle.iter().take(self.spare()).map(|idle| idle.since)
+    }
+
+    /// Takes out up to `count` of the lanes that [`spares`](Self::spares) tells of.
+    pub(super) fn evict(&mut self, count: usize) -> Vec<L> {
+        let count = count.min(self.spare()).min(self.idle.len());
+        self.idle.drain(..count).map(|idle| idle.lane).collect()
+    }
+
+    /// Whether a busy lane could go although others wait for it.
+    pub(super) fn can_cede(&self) -> bool {
+        !self.waiting.is_empty() && self.spare() > 0
+    }
+
     /// Lanes that are there beyond those that stay anyway.
     fn spare(&self) -> usize {
         (self.idle.len() + self.busy).saturating_sub(self.floor())

@@ -19,6 +19,7 @@ mod hot;
 mod life;
 mod patience;
 mod prompt;
+mod room;
 mod scale;
 mod soak;
 mod stream;
