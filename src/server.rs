@@ -304,6 +304,7 @@ fn gateway_config(config: &ServerConfig, descriptors: u64) -> GatewayConfig {
         max_connections: connections_within(descriptors, config.max_connections),
         max_head_bytes: usize::try_from(config.max_request_header_bytes).unwrap_or(usize::MAX),
         max_body_bytes: config.max_request_bytes,
+        max_call_depth: config.max_call_depth,
         timeouts: Timeouts {
             head: config.request_head_timeout,
             body: config.request_body_timeout,

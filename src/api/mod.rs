@@ -35,4 +35,4 @@ mod v2;
 mod validate;
 
 pub use origin::Sites;
-pub use router::{ApiConfig, ApiState, Health, Scaling, router};
+pub use router::{ApiConfig, ApiState, Health, Runner, router};

@@ -10,7 +10,7 @@ use serde::Serialize;
 use crate::api::error::{ApiError, Shape, shaped};
 use crate::api::origin::{Sites, refuse_foreign};
 use crate::api::{root, v1, v2};
-use crate::model::{Callable, ScaleStatus};
+use crate::model::{Callable, DrainStatus, ScaleStatus};
 use crate::store::Registry;
 
 /// Nothing that can be deployed needs more: a config has to fit into an environment.
@@ -25,9 +25,18 @@ pub struct Health {
     pub stdio: &'static str,
 }
 
-/// Knows what functions have of containers.
-pub trait Scaling: std::fmt::Debug + Send + Sync {
-    fn status(&self, callable: &Callable) -> ScaleStatus;
+/// What runs the functions, as far as the control plane cares.
+pub trait Runner: std::fmt::Debug + Send + Sync {
+    /// What a function has of containers.
+    fn scale(&self, callable: &Callable) -> ScaleStatus;
+
+    /// Takes no more calls.
+    fn drain(&self);
+
+    /// Takes calls again.
+    fn resume(&self);
+
+    fn draining(&self) -> DrainStatus;
 }
 
 /// What the control plane needs to know of the server it runs in.
@@ -50,16 +59,16 @@ pub struct ApiConfig {
 pub struct ApiState {
     pub registry: Arc<Registry>,
     pub config: Arc<ApiConfig>,
-    pub scaling: Arc<dyn Scaling>,
+    pub runner: Arc<dyn Runner>,
 }
 
 impl ApiState {
-    pub fn new(registry: Arc<Registry>, scaling: Arc<dyn Scaling>, mut config: ApiConfig) -> Self {
+    pub fn new(registry: Arc<Registry>, runner: Arc<dyn Runner>, mut config: ApiConfig) -> Self {
         config.max_body = config.max_body.min(MAX_BODY);
         Self {
             registry,
             config: Arc::new(config),
-            scaling,
+            runner,
         }
     }
 }

@@ -210,6 +210,8 @@ pub struct ServerConfig {
     pub response_idle: Duration,
     /// Largest request head, in bytes (`FN_MAX_REQUEST_HEADER_SIZE`).
     pub max_request_header_bytes: u64,
+    /// Most calls that call one another (`FN_MAX_CALL_DEPTH`).
+    pub max_call_depth: u32,
     /// Largest log kept of one call, in bytes (`FN_MAX_LOG_SIZE_BYTES`).
     pub max_log_bytes: u64,
     /// Open client connections at once (`FN_MAX_CONNECTIONS`).
@@ -317,6 +319,7 @@ impl ServerConfig {
                 "FN_MAX_REQUEST_HEADER_SIZE",
                 DEFAULT_HEADER_BYTES,
             )?,
+            max_call_depth: env.number("FN_MAX_CALL_DEPTH", 16, 1..=1000, "calls")?,
             max_log_bytes: size(env, "FN_MAX_LOG_SIZE_BYTES", MIB)?,
             max_connections: env.number(
                 "FN_MAX_CONNECTIONS",

@@ -56,6 +56,8 @@ pub struct GatewayConfig {
     pub max_head_bytes: usize,
     /// Largest request body, in bytes.
     pub max_body_bytes: u64,
+    /// Most calls that call one another.
+    pub max_call_depth: u32,
     /// How long callers may take.
     pub timeouts: Timeouts,
 }
@@ -160,6 +162,10 @@ impl Gateway {
             return Err(Failure::Detached);
         }
         let (head, incoming) = request.into_parts();
+        let depth = headers::call_depth(&head.headers).ok_or(Failure::BadDepth)?;
+        if depth >= self.config.max_call_depth {
+            return Err(Failure::TooDeep(depth));
+        }
         let body = if callable.streaming {
             answers.unhurry();
             body::stream(incoming, self.config.max_body_bytes).await?
@@ -173,11 +179,14 @@ impl Gateway {
             .to_owned();
         let host = head.headers.get(HOST).and_then(|h| h.to_str().ok());
         let host = host.or_else(|| head.uri.host()).unwrap_or("localhost");
+        let url = format!("http://{host}{path}");
+        let mut passed = headers::from_caller(head.headers, target.speaks_fn(&callable));
+        headers::set_call_depth(&mut passed, depth + 1);
         let call = CallRequest {
             id,
-            url: format!("http://{host}{path}"),
+            url,
             target: path,
-            headers: headers::from_caller(head.headers, target.speaks_fn(&callable)),
+            headers: passed,
             method: head.method.clone(),
             via: target.via(),
             body,

@@ -15,6 +15,9 @@ const CALL_ID: [HeaderName; 2] = [
     HeaderName::from_static("fn-call-id"),
 ];
 
+/// How many calls led to this one, where functions that call functions pass it on.
+const CALL_DEPTH: HeaderName = HeaderName::from_static("fn-call-depth");
+
 /// RFC 9110 section 7.6.1, and what is obsolete but still sent.
 fn is_hop_by_hop(name: &HeaderName) -> bool {
     const NAMES: [HeaderName; 6] = [
@@ -83,6 +86,21 @@ pub(super) fn from_function(headers: &mut HeaderMap, keep_length: bool) {
 pub(super) fn is_detached(headers: &HeaderMap) -> bool {
     let kind = headers.get(HeaderName::from_static("fn-invoke-type"));
     kind.is_some_and(|kind| kind.as_bytes().eq_ignore_ascii_case(b"detached"))
+}
+
+/// How many calls led to this one: what a function that calls another passed on, or none.
+///
+/// `None` for what is no number.
+pub(super) fn call_depth(headers: &HeaderMap) -> Option<u32> {
+    match headers.get(CALL_DEPTH) {
+        None => Some(0),
+        Some(value) => value.to_str().ok()?.parse().ok(),
+    }
+}
+
+/// Tells a function how many calls there are with its own, for it to pass on.
+pub(super) fn set_call_depth(headers: &mut HeaderMap, depth: u32) {
+    headers.insert(CALL_DEPTH, depth.into());
 }
 
 /// Names the call, whatever the function said.

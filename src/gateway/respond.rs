@@ -50,6 +50,10 @@ pub(super) enum Failure {
     Unreadable(String),
     /// The caller does not want to wait for the answer.
     Detached,
+    /// What says how many calls led to this one is no number.
+    BadDepth,
+    /// So many calls led to this one.
+    TooDeep(u32),
     Fault(Fault),
 }
 
@@ -66,7 +70,8 @@ impl Failure {
             Self::TargetTooLong { .. } => StatusCode::URI_TOO_LONG,
             Self::DeclaredTooLarge { .. } | Self::TooLarge => StatusCode::PAYLOAD_TOO_LARGE,
             Self::BodyStalled(_) | Self::HeadStalled(_) => StatusCode::REQUEST_TIMEOUT,
-            Self::Unreadable(_) | Self::Malformed(_) => StatusCode::BAD_REQUEST,
+            Self::Unreadable(_) | Self::Malformed(_) | Self::BadDepth => StatusCode::BAD_REQUEST,
+            Self::TooDeep(_) => StatusCode::LOOP_DETECTED,
             Self::Detached => StatusCode::NOT_IMPLEMENTED,
             Self::Fault(fault) => status_of(fault),
         }
@@ -99,6 +104,11 @@ impl Failure {
             Self::BodyStalled(detail) => detail.clone(),
             Self::Unreadable(detail) => format!("the request body cannot be read: {detail}"),
             Self::Detached => "Detach call functions are not supported on this server".to_owned(),
+            Self::BadDepth => "Fn-Call-Depth is not allowed, expected a whole number".to_owned(),
+            Self::TooDeep(depth) => format!(
+                "{depth} calls led to this one: functions that call one another in a circle \
+                 would wait for each other"
+            ),
             Self::Fault(fault) => fault.to_string(),
         }
     }

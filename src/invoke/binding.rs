@@ -80,6 +80,8 @@ pub(super) struct Bindings {
     map: HashMap<CallableId, Arc<Binding>>,
     config: InvokeConfig,
     starts: Arc<Starts>,
+    /// Whether nothing is kept warm.
+    paused: AtomicBool,
 }
 
 impl Bindings {
@@ -88,6 +90,7 @@ impl Bindings {
             map: HashMap::new(),
             config,
             starts,
+            paused: AtomicBool::new(false),
         }
     }
 
@@ -126,7 +129,8 @@ impl Bindings {
             let map = self.map.pin();
             map.get(id).is_some_and(|b| b.callable.scale.min > 0)
         };
-        if callable.scale.min == 0 && !kept(&callable.id) {
+        let paused = self.paused.load(Ordering::SeqCst);
+        if paused || (callable.scale.min == 0 && !kept(&callable.id)) {
             return;
         }
         let (this, binding) = (self.clone(), self.binding(callable));
@@ -231,7 +235,14 @@ impl Bindings {
         let (binding, this) = (binding.clone(), self.clone());
         self.starts.spawn(async move {
             let result = match spec(&binding.callable, &this.starts).await {
-                Ok(spec) => Ok(adopt(&binding, spec, &this.config, &this.starts).await),
+                Ok(spec) => {
+                    let pool = adopt(&binding, spec, &this.config, &this.starts).await;
+                    // Nobody saw it before now.
+                    if this.paused.load(Ordering::SeqCst) {
+                        pool.drain();
+                    }
+                    Ok(pool)
+                }
                 Err(error) => Err(Arc::new(error)),
             };
             binding.tried.store(true, Ordering::Release);
@@ -244,6 +255,28 @@ impl Bindings {
             .map(move |result| result.unwrap_or_else(|_| Err(stopped())))
             .boxed()
             .shared()
+    }
+
+    /// Ends what is idle, and keeps nothing warm until [`renew`](Self::renew).
+    pub(super) fn drain(&self) {
+        self.paused.store(true, Ordering::SeqCst);
+        for pool in self.pools() {
+            pool.drain();
+        }
+    }
+
+    /// Everything starts afresh, as after a restart.
+    pub(super) fn renew(self: &Arc<Self>) {
+        self.paused.store(false, Ordering::SeqCst);
+        let map = self.map.pin();
+        for (id, binding) in &map {
+            let pools = binding.leave().into_iter();
+            for pool in pools.chain(binding.previous.lock().take()) {
+                pool.drain();
+            }
+            map.insert(id.clone(), Binding::new(&binding.callable, None));
+            self.shown(&binding.callable);
+        }
     }
 
     /// Every pool there is.

@@ -9,9 +9,12 @@ use super::binding::Bindings;
 use super::fault::Fault;
 use super::memory::{Entry, Memory};
 use super::response::CallResponse;
+use super::traffic::Traffic;
 use crate::format::{self, CallRequest, ExchangeLimits, RequestBody};
 use crate::launcher::{LaunchError, Launcher};
-use crate::model::{Callable, CallableId, Format, InvocationType, ScaleStatus, Timestamp};
+use crate::model::{
+    Callable, CallableId, DrainStatus, Format, InvocationType, ScaleStatus, Timestamp,
+};
 use crate::pool::{Failure, PoolError, Resources, ScaleLog, Slot, Starts};
 use crate::store::Changes;
 
@@ -44,6 +47,7 @@ pub struct Invoker {
     bindings: Arc<Bindings>,
     starts: Arc<Starts>,
     memory: Option<Arc<Memory>>,
+    traffic: Arc<Traffic>,
 }
 
 impl Invoker {
@@ -60,6 +64,7 @@ impl Invoker {
             bindings: Arc::new(Bindings::new(config, starts.clone())),
             starts,
             memory: memory.map(Arc::new),
+            traffic: Arc::default(),
         }
     }
 
@@ -82,7 +87,8 @@ impl Invoker {
         callable: &Arc<Callable>,
         request: CallRequest,
     ) -> Result<CallResponse, Fault> {
-        let entry = Entry::begin(self.memory.clone(), callable, request.id);
+        let in_flight = self.traffic.enter().ok_or(Fault::ShuttingDown)?;
+        let entry = Entry::begin(self.memory.clone(), in_flight, callable, request.id);
         self.run(callable, request, entry).await
     }
 
@@ -202,6 +208,28 @@ impl Invoker {
                 }
             }
             again = false;
+        }
+    }
+
+    /// Takes no more calls. Those in flight go on; idle containers end.
+    pub fn drain(&self) {
+        self.traffic.close();
+        self.bindings.drain();
+    }
+
+    /// Takes calls again.
+    pub fn resume(&self) {
+        if self.traffic.is_closed() {
+            self.bindings.renew();
+            self.traffic.open();
+        }
+    }
+
+    /// Whether calls are taken, and how many are in flight.
+    pub fn draining(&self) -> DrainStatus {
+        DrainStatus {
+            draining: self.traffic.is_closed(),
+            calls: self.traffic.calls(),
         }
     }
 

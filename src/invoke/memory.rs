@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use super::traffic::InFlight;
 use crate::invoke::Fault;
 use crate::launcher::Stderr;
 use crate::model::{Call, CallId, CallStatus, CallTarget, Callable, FinishedCall, Timestamp};
@@ -37,6 +38,7 @@ impl Memory {
 #[derive(Debug)]
 pub(super) struct Entry {
     memory: Option<Arc<Memory>>,
+    _in_flight: InFlight,
     callable: Arc<Callable>,
     id: CallId,
     created_at: Timestamp,
@@ -49,9 +51,15 @@ pub(super) struct Entry {
 }
 
 impl Entry {
-    pub(super) fn begin(memory: Option<Arc<Memory>>, callable: &Arc<Callable>, id: CallId) -> Self {
+    pub(super) fn begin(
+        memory: Option<Arc<Memory>>,
+        in_flight: InFlight,
+        callable: &Arc<Callable>,
+        id: CallId,
+    ) -> Self {
         Self {
             memory,
+            _in_flight: in_flight,
             callable: callable.clone(),
             id,
             created_at: Timestamp::now(),

@@ -16,6 +16,7 @@ mod fault;
 mod invoker;
 mod memory;
 mod response;
+mod traffic;
 
 pub use fault::{Blame, Fault};
 pub use invoker::{InvokeConfig, Invoker};

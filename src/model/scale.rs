@@ -246,6 +246,15 @@ pub struct ScaleStatus {
     pub samples: Vec<ScaleSample>,
 }
 
+/// Whether a server takes calls.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct DrainStatus {
+    /// No new ones are taken.
+    pub draining: bool,
+    /// Calls in flight.
+    pub calls: usize,
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

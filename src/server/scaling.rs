@@ -6,7 +6,7 @@ use std::sync::Arc;
 use crate::api;
 use crate::config::{ScaleLogTo, ScaleLogWhat, ScaleLogging};
 use crate::invoke::Invoker;
-use crate::model::{Callable, ScaleStatus};
+use crate::model::{Callable, DrainStatus, ScaleStatus};
 use crate::pool::{self, ScaleLog};
 use crate::telemetry;
 
@@ -14,9 +14,21 @@ use crate::telemetry;
 #[derive(Debug)]
 pub(super) struct Pools(pub(super) Arc<Invoker>);
 
-impl api::Scaling for Pools {
-    fn status(&self, callable: &Callable) -> ScaleStatus {
+impl api::Runner for Pools {
+    fn scale(&self, callable: &Callable) -> ScaleStatus {
         self.0.scaling(callable)
+    }
+
+    fn drain(&self) {
+        self.0.drain();
+    }
+
+    fn resume(&self) {
+        self.0.resume();
+    }
+
+    fn draining(&self) -> DrainStatus {
+        self.0.draining()
     }
 }
 

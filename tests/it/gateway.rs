@@ -176,3 +176,30 @@ async fn pipelined_requests_are_answered_in_order() {
         .collect();
     assert_eq!(bodies, ["1", "2", "3"], "{said}");
 }
+
+// E9: as if each call were made by the function that the one before it reached.
+#[tokio::test(flavor = "multi_thread")]
+async fn calls_in_a_circle_are_stopped() {
+    let settings = [("FN_MAX_CALL_DEPTH", "3")];
+    let gateway = Gateway::start_with(Backend::Process, &settings).await;
+    gateway.function("m", Example::Misbehave, json!({})).await;
+    let url = gateway.url("/t/t/m?mode=headers");
+    let call = async |depth: &str| {
+        let request = gateway.client().post(&url).header("Fn-Call-Depth", depth);
+        gateway.send(request).await
+    };
+    let mut depth = "0".to_owned();
+    for _ in 0..3 {
+        let reply = call(&depth).await;
+        assert_eq!(reply.status, 200, "{}", reply.text());
+        let head = reply.text().to_lowercase();
+        let passed = head.lines().find_map(|l| l.strip_prefix("fn-call-depth: "));
+        depth = passed.unwrap().to_owned();
+    }
+    let refused = call(&depth).await;
+    assert_eq!(refused.status, 508);
+    assert!(refused.text().contains("3 calls led to this one"));
+    assert_eq!(call("deep").await.status, 400);
+    let plain = gateway.get("/t/t/m?mode=headers").await;
+    assert!(plain.text().to_lowercase().contains("fn-call-depth: 1"));
+}

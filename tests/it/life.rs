@@ -1,5 +1,8 @@
 //! How a gateway ends, and what it finds when it starts again.
 
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+
+use futures_util::future::join_all;
 use rustix::process::Signal;
 use serde_json::json;
 
@@ -9,6 +12,8 @@ backends!(
     a_call_in_flight_survives_sigterm,
     a_second_signal_ends_it_at_once,
     a_killed_gateways_leftovers_are_gone_after_its_restart,
+    a_drained_server_finishes_its_calls_and_takes_no_more,
+    fifty_deploys_under_load_lose_no_call,
 );
 
 async fn a_call_in_flight_survives_sigterm(backend: Backend) {
@@ -129,4 +134,95 @@ async fn processes_are_not_offered_to_the_network() {
     let said = String::from_utf8_lossy(&output.stderr);
     assert_eq!(output.status.code(), Some(1), "{said}");
     assert!(said.contains("--host 0.0.0.0 is not allowed"), "{said}");
+}
+
+async fn a_drained_server_finishes_its_calls_and_takes_no_more(backend: Backend) {
+    let gateway = Gateway::start(backend).await;
+    let kept = json!({ "annotations": { "kiln/scale": { "min": 1 } } });
+    gateway.function("m", Example::Misbehave, kept).await;
+    gateway.post("/t/t/m", "warm").await;
+    let url = gateway.url("/v2/drain");
+    let state = async || gateway.get("/v2/drain").await.text().trim().to_owned();
+    assert_eq!(state().await, r#"{"state":"serving","calls":0}"#);
+    let slow = gateway.post("/t/t/m?mode=sleep&ms=3000", "slow");
+    let drain = async {
+        eventually("the call", async || state().await.contains("\"calls\":1")).await;
+        let reply = gateway.send(gateway.client().post(&url)).await;
+        let told = r#"{"state":"draining","calls":1}"#;
+        assert_eq!((reply.status, reply.text().trim()), (202, told));
+        let refused = gateway.post("/t/t/m", "x").await;
+        assert_eq!(refused.status, 503, "{}", refused.text());
+        assert!(refused.headers.contains_key("retry-after"));
+        assert_eq!(gateway.get("/v2/apps").await.status, 200);
+    };
+    let (slow, ()) = tokio::join!(slow, drain);
+    assert_eq!((slow.status, slow.text().as_str()), (200, "slow"));
+    eventually("the drain", async || state().await.contains("drained")).await;
+    gateway.no_containers().await;
+
+    let reply = gateway.send(gateway.client().delete(&url)).await;
+    assert_eq!(reply.text().trim(), r#"{"state":"serving","calls":0}"#);
+    eventually("the kept container", async || {
+        gateway.containers().await.len() == 1
+    })
+    .await;
+    assert_eq!(gateway.post("/t/t/m", "back").await.text(), "back");
+}
+
+// E2: nobody waits longer than for a start, nobody is refused, and who calls after a deploy gets
+// what it deployed.
+async fn fifty_deploys_under_load_lose_no_call(backend: Backend) {
+    const DEPLOYS: usize = 50;
+    let gateway = Gateway::start(backend).await;
+    gateway
+        .function(
+            "m",
+            Example::Misbehave,
+            json!({ "config": { "REVISION": "0" } }),
+        )
+        .await;
+    let id = gateway.invoke_path("m").await.replace("/invoke/", "");
+    let revision = async || {
+        let reply = gateway.post("/t/t/m?mode=env", "x").await;
+        assert_eq!(reply.status, 200, "{}", reply.text());
+        let env = reply.text();
+        let line = env.lines().find_map(|line| line.strip_prefix("REVISION="));
+        line.unwrap().parse::<usize>().unwrap()
+    };
+    let deployed = AtomicUsize::new(0);
+    let calls = AtomicUsize::new(0);
+    let done = AtomicBool::new(false);
+    let caller = async || {
+        while !done.load(Ordering::SeqCst) {
+            let before = deployed.load(Ordering::SeqCst);
+            let got = revision().await;
+            assert!(got >= before, "revision {got} after {before} was deployed");
+            calls.fetch_add(1, Ordering::SeqCst);
+        }
+    };
+    let deployer = async {
+        for number in 1..=DEPLOYS {
+            let change = json!({ "config": { "REVISION": number.to_string() } });
+            let url = gateway.url(&format!("/v2/fns/{id}"));
+            let reply = gateway.send(gateway.client().put(url).json(&change)).await;
+            assert_eq!(reply.status, 200, "{}", reply.text());
+            deployed.store(number, Ordering::SeqCst);
+            let before = calls.load(Ordering::SeqCst);
+            eventually("calls of this revision", async || {
+                calls.load(Ordering::SeqCst) > before + 4
+            })
+            .await;
+        }
+        done.store(true, Ordering::SeqCst);
+    };
+    tokio::join!(deployer, join_all((0..4).map(|_| caller())));
+    eprintln!(
+        "{backend:?}: {} calls over {DEPLOYS} deploys",
+        calls.load(Ordering::SeqCst)
+    );
+    assert_eq!(revision().await, DEPLOYS);
+    eventually("the last revision's containers", async || {
+        gateway.containers().await.len() <= 4
+    })
+    .await;
 }

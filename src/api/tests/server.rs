@@ -8,8 +8,8 @@ use serde_json::Value;
 use tower::ServiceExt;
 
 use super::contract;
-use crate::api::{ApiConfig, ApiState, Health, Scaling, Sites, router};
-use crate::model::{Callable, ScaleSample, ScaleStatus};
+use crate::api::{ApiConfig, ApiState, Health, Runner, Sites, router};
+use crate::model::{Callable, DrainStatus, ScaleSample, ScaleStatus};
 use crate::store::{Registry, SqliteStore, Store};
 
 /// The largest body that the server under test takes.
@@ -32,8 +32,8 @@ pub(super) struct Answer {
 #[derive(Debug)]
 struct NoPools;
 
-impl Scaling for NoPools {
-    fn status(&self, callable: &Callable) -> ScaleStatus {
+impl Runner for NoPools {
+    fn scale(&self, callable: &Callable) -> ScaleStatus {
         ScaleStatus {
             mode: callable.scale.mode,
             min: callable.scale.min as usize,
@@ -41,6 +41,17 @@ impl Scaling for NoPools {
             failure: Some(("no engine".to_owned(), std::time::Duration::ZERO)),
             samples: vec![ScaleSample::default()],
             ..ScaleStatus::default()
+        }
+    }
+
+    fn drain(&self) {}
+
+    fn resume(&self) {}
+
+    fn draining(&self) -> DrainStatus {
+        DrainStatus {
+            draining: true,
+            calls: 3,
         }
     }
 }

@@ -7,6 +7,7 @@
 
 mod apps;
 mod calls;
+mod drain;
 mod fns;
 mod page;
 mod paths;

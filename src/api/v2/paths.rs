@@ -5,7 +5,7 @@ use utoipa::{OpenApi, ToSchema};
 use crate::api::error::Flat;
 use crate::api::openapi::complete;
 use crate::api::router::ApiState;
-use crate::api::v2::{apps, calls, fns, scale, triggers};
+use crate::api::v2::{apps, calls, drain, fns, scale, triggers};
 
 pub(in crate::api) fn router() -> Router<ApiState> {
     Router::new()
@@ -23,6 +23,10 @@ pub(in crate::api) fn router() -> Router<ApiState> {
         .route("/v2/fns/{id}/calls", get(calls::list))
         .route("/v2/fns/{id}/calls/{call}", get(calls::get))
         .route("/v2/fns/{id}/calls/{call}/log", get(calls::log))
+        .route(
+            "/v2/drain",
+            get(drain::status).post(drain::drain).delete(drain::resume),
+        )
         .route("/v2/triggers", get(triggers::list).post(triggers::create))
         .route(
             "/v2/triggers/{id}",
@@ -42,7 +46,7 @@ pub(in crate::api) fn document() -> utoipa::openapi::OpenApi {
     info(
         title = "Kiln API v2",
         version = "2",
-        description = "Apps, functions, triggers and calls, by id. A delete answers 204.",
+        description = "Apps, functions, triggers and calls, by id, and whether calls are taken. A delete answers 204.",
         license(name = "Apache-2.0", identifier = "Apache-2.0"),
     ),
     components(schemas(Flat)),
@@ -65,7 +69,10 @@ pub(in crate::api) fn document() -> utoipa::openapi::OpenApi {
         triggers::create,
         triggers::get,
         triggers::update,
-        triggers::delete
+        triggers::delete,
+        drain::status,
+        drain::drain,
+        drain::resume
     )
 )]
 struct Doc;

@@ -95,5 +95,5 @@ pub(super) async fn scale(
     let id: FnId = id(&function, Resource::Function)?;
     let callable = api.registry.catalog().function(id);
     let callable = callable.ok_or(ApiError::not_found(Resource::Function))?;
-    Ok(reply::json(&View::from(api.scaling.status(&callable))))
+    Ok(reply::json(&View::from(api.runner.scale(&callable))))
 }
