@@ -28,6 +28,11 @@ pub struct Health {
 /// Knows what functions have of containers.
 pub trait Scaling: std::fmt::Debug + Send + Sync {
     fn status(&self, callable: &Callable) -> ScaleStatus;
+
+    /// Whether the engine that runs containers answers; `None` where there is none.
+    fn engine_answers(&self) -> Option<bool> {
+        None
+    }
 }
 
 /// What the control plane needs to know of the server it runs in.

@@ -523,7 +523,10 @@ impl Pool {
 
 /// Whether it may be over at any moment, whatever the function is.
 fn is_passing(error: &LaunchError) -> bool {
-    matches!(error, LaunchError::EngineDown(_))
+    matches!(
+        error,
+        LaunchError::EngineDown(_) | LaunchError::NoNetwork { .. }
+    )
 }
 
 /// One of a bounded number that wait; dropping it counts it out.

@@ -27,4 +27,6 @@ mod support;
 #[cfg(feature = "docker-tests")]
 mod docker;
 #[cfg(feature = "docker-tests")]
+mod engine;
+#[cfg(feature = "docker-tests")]
 mod golden;
