@@ -1,5 +1,7 @@
 //! An engine that dies, hangs, comes late or lacks something, under a gateway that stays.
 
+use std::ffi::CStr;
+
 use rustix::process::Signal;
 use serde_json::{Value, json};
 
@@ -200,4 +202,103 @@ async fn a_network_that_is_gone_is_named_until_it_is_back() {
     .await;
     engine.docker(&["network", "create", "shop"]);
     served_at_last(&gateway, "/t/t/m", "the network 'shop'").await;
+}
+
+/// A file system of a few megabytes, taken away at the end.
+struct SmallDisk(tempfile::TempDir);
+
+impl SmallDisk {
+    fn new(size: &CStr) -> Self {
+        let dir = tempfile::tempdir().unwrap();
+        let flags = rustix::mount::MountFlags::empty();
+        rustix::mount::mount("kiln-test", dir.path(), "tmpfs", flags, size).unwrap();
+        Self(dir)
+    }
+
+    fn fill(&self) {
+        use std::io::Write;
+
+        let mut file = std::fs::File::create(self.0.path().join("ballast")).unwrap();
+        for piece in [64 << 10, 1 << 10, 1] {
+            while file.write_all(&vec![0; piece]).is_ok() {}
+        }
+    }
+
+    fn make_room(&self) {
+        std::fs::remove_file(self.0.path().join("ballast")).unwrap();
+    }
+}
+
+impl Drop for SmallDisk {
+    fn drop(&mut self) {
+        let _ = rustix::mount::unmount(self.0.path(), rustix::mount::UnmountFlags::DETACH);
+    }
+}
+
+// D14
+#[tokio::test(flavor = "multi_thread")]
+async fn a_full_disk_keeps_nobody_from_calling_and_passes() {
+    let disk = SmallDisk::new(c"size=8m");
+    let gateway = Gateway::start_in(Backend::Link, &disk.0.path().join("data"), &[]).await;
+    gateway.function("m", Example::Misbehave, json!({})).await;
+    assert_eq!(gateway.post("/t/t/m", "warm").await.text(), "warm");
+    disk.fill();
+    let create = async |name: String| {
+        let url = gateway.url("/v2/apps");
+        let app = json!({"name": name});
+        gateway.send(gateway.client().post(url).json(&app)).await
+    };
+    // What there is room for in the pages that the database has is stored yet.
+    let mut made = Vec::new();
+    let refused = loop {
+        let name = format!("app{}", made.len());
+        let reply = create(name.clone()).await;
+        if reply.status != 200 {
+            break reply;
+        }
+        made.push(name);
+    };
+    assert!(
+        matches!(refused.status, 503 | 507),
+        "{}: {}",
+        refused.status,
+        refused.text()
+    );
+    assert!(refused.text().contains("full"), "{}", refused.text());
+    for _ in 0..50 {
+        assert_eq!(gateway.post("/t/t/m", "hot").await.text(), "hot");
+    }
+    assert_eq!(gateway.get("/v2/apps").await.status, 200);
+    disk.make_room();
+    let late = create("late".to_owned()).await;
+    assert_eq!(late.status, 200, "{}", late.text());
+    let all = gateway.get("/v2/apps?per_page=100").await.text();
+    for name in made {
+        assert!(all.contains(&format!("\"{name}\"")), "{name}: {all}");
+    }
+    assert_eq!(gateway.post("/t/t/m", "hot").await.text(), "hot");
+}
+
+// D14: the engine's own disk.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_engine_with_a_full_disk_is_told_of_and_passes() {
+    let disk = SmallDisk::new(c"size=64m");
+    let engine = Engine::start_in(disk.0.path().join("data")).await;
+    let gateway = Gateway::start_on(Backend::Link, &engine).await;
+    engine.load(&gateway, Example::Misbehave).await;
+    for name in ["m", "cold"] {
+        gateway.function(name, Example::Misbehave, json!({})).await;
+    }
+    assert_eq!(gateway.post("/t/t/m", "warm").await.text(), "warm");
+    disk.fill();
+    let cold = gateway.post("/t/t/cold", "").await;
+    assert_eq!(cold.status, 502, "{}", cold.text());
+    assert!(
+        cold.text().contains("no space left on device"),
+        "{}",
+        cold.text()
+    );
+    assert_eq!(gateway.post("/t/t/m", "hot").await.text(), "hot");
+    disk.make_room();
+    served_at_last(&gateway, "/t/t/cold", "no space left on device").await;
 }

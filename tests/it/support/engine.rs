@@ -11,15 +11,32 @@ use super::{Example, Gateway, eventually};
 /// else runs here. Dropping it leaves nothing behind, whatever state it is in.
 pub(crate) struct Engine {
     dir: tempfile::TempDir,
+    /// Where images and containers are.
+    data: PathBuf,
     dockerd: Option<Child>,
     containerd: Option<Child>,
 }
 
 impl Engine {
     pub(crate) async fn start() -> Self {
-        let dir = tempfile::Builder::new().prefix("ke-").tempdir().unwrap();
+        let dir = Self::folder();
+        let data = dir.path().join("data");
+        Self::start_with(dir, data).await
+    }
+
+    /// With its images and containers in `data`.
+    pub(crate) async fn start_in(data: PathBuf) -> Self {
+        Self::start_with(Self::folder(), data).await
+    }
+
+    fn folder() -> tempfile::TempDir {
+        tempfile::Builder::new().prefix("ke-").tempdir().unwrap()
+    }
+
+    async fn start_with(dir: tempfile::TempDir, data: PathBuf) -> Self {
         let mut engine = Self {
             dir,
+            data,
             dockerd: None,
             containerd: None,
         };
@@ -128,7 +145,7 @@ impl Engine {
             .arg("--containerd")
             .arg(self.path("c/sock"))
             .arg("--data-root")
-            .arg(self.path("data"))
+            .arg(&self.data)
             .arg("--exec-root")
             .arg(self.path("exec"))
             .arg("--pidfile")
@@ -193,13 +210,17 @@ impl Drop for Engine {
                     [ -d $group ] && ! rmdir $group && sleep 0.05 || break
                 done
             done; done",
-            self.path("data/containers").display()
+            self.data.join("containers").display()
         );
         let mut shell = Command::new("sh");
         let _ = shell.args(["-c", &groups]).stderr(Stdio::null()).status();
         let mounts = std::fs::read_to_string("/proc/mounts").unwrap_or_default();
         let mounted = mounts.lines().rev().filter_map(|l| l.split(' ').nth(1));
-        for place in mounted.filter(|p| Path::new(p).starts_with(self.dir.path())) {
+        let ours = |place: &&str| {
+            let place = Path::new(place);
+            place.starts_with(self.dir.path()) || place.starts_with(&self.data)
+        };
+        for place in mounted.filter(ours) {
             let _ = rustix::mount::unmount(place, rustix::mount::UnmountFlags::DETACH);
         }
     }
