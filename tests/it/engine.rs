@@ -47,6 +47,9 @@ async fn a_killed_engine(backend: Backend, with_containerd: bool) {
         gateway.function("m", Example::Misbehave, json!({})).await;
         assert_eq!(gateway.post("/t/t/m", "warm").await.text(), "warm");
     }
+    let listens = json!({"format": "http-stream"});
+    gateway.function("s", Example::Misbehave, listens).await;
+    assert_eq!(gateway.post("/t/t/s", "warm").await.text(), "warm");
     let doomed = json!({"timeout": 120});
     gateway.function("doomed", Example::Misbehave, doomed).await;
     gateway
@@ -54,7 +57,7 @@ async fn a_killed_engine(backend: Backend, with_containerd: bool) {
         .await;
     assert_eq!(gateway.post("/t/t/doomed", "warm").await.text(), "warm");
     let doomed = long_call(&gateway, "/t/t/doomed?mode=sleep&ms=50000").await;
-    assert_eq!(engine.containers().len(), 3);
+    assert_eq!(engine.containers().len(), 4);
 
     if with_containerd {
         engine.kill9_all();
@@ -62,16 +65,18 @@ async fn a_killed_engine(backend: Backend, with_containerd: bool) {
         engine.kill9();
     }
     engine_is(&gateway, "down").await;
-    let hot = gateway.post("/t/t/m", "hot").await;
-    if backend == Backend::Link {
-        assert_eq!(hot.text(), "hot", "no byte of it passes the engine");
-    } else {
-        assert_eq!(hot.status, 503, "{}", hot.text());
-        assert!(
-            hot.text().contains("the container engine"),
-            "{}",
-            hot.text()
-        );
+    for path in ["/t/t/m", "/t/t/s"] {
+        let hot = gateway.post(path, "hot").await;
+        if backend == Backend::Link {
+            assert_eq!(hot.text(), "hot", "no byte of it passes the engine");
+        } else {
+            assert_eq!(hot.status, 503, "{}", hot.text());
+            assert!(
+                hot.text().contains("the container engine"),
+                "{}",
+                hot.text()
+            );
+        }
     }
     let cold = gateway.post("/t/t/cold", "").await;
     assert_eq!(cold.status, 503, "{}", cold.text());
@@ -88,14 +93,17 @@ async fn a_killed_engine(backend: Backend, with_containerd: bool) {
     assert_eq!(status, 502, "{told}");
     assert!(told.contains("the container engine went away"), "{told}");
     engine_is(&gateway, "ok").await;
-    for path in ["/t/t/m", "/t/t/cold"] {
+    for path in ["/t/t/m", "/t/t/s", "/t/t/cold"] {
         served_at_last(&gateway, path, "the container engine").await;
     }
     served_at_last(&other, "/t/t/m", "the container engine").await;
     eventually("the removal of what the crash left", async || {
-        engine.containers().len() == 3
+        engine.containers().len() == 4
     })
     .await;
+    for once in ["only containers that are there serve", "answers again"] {
+        assert_eq!(gateway.log().matches(once).count(), 1, "{}", gateway.log());
+    }
     stopped(gateway).await;
     stopped(other).await;
     assert!(engine.containers().is_empty(), "{:?}", engine.containers());

@@ -82,6 +82,28 @@ impl Drop for Membership {
 mod tests {
     use super::*;
 
+    // D10: as engines of several ages say it.
+    #[test]
+    fn a_network_that_is_gone_is_known_by_its_name() {
+        let networks = Networks::new(&["shop".to_owned(), "back".to_owned()]);
+        for words in [
+            "network back not found",
+            "could not find a network matching: network \"back\" not found",
+        ] {
+            let refused = LaunchError::Refused {
+                doing: "start the container",
+                reason: words.to_owned(),
+            };
+            let explained = networks.explain(refused);
+            assert!(
+                matches!(&explained, LaunchError::NoNetwork { network, .. } if network == "back"),
+                "{explained}"
+            );
+        }
+        assert!(!networks.named_in("network other not found"));
+        assert!(!networks.named_in("No such image: shop:1"));
+    }
+
     #[test]
     fn each_container_joins_the_emptiest_network() {
         let networks = Networks::new(&["a".to_owned(), "b".to_owned()]);

@@ -161,3 +161,79 @@ impl Drop for Place {
         self.roster.entries.lock().remove(&self.entry.id);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SIGKILLED: Exit = Exit::Code(137);
+
+    fn place() -> (Arc<Engine>, Arc<Roster>, Place) {
+        let engine = Arc::new(Engine::new(None));
+        let roster = Roster::new(engine.clone());
+        let place = roster.enter("c");
+        (engine, roster, place)
+    }
+
+    #[tokio::test]
+    async fn a_container_is_known_until_it_is_gone() {
+        let (_, roster, place) = place();
+        assert!(roster.find("c").is_some());
+        assert!(roster.started().is_empty(), "nothing runs in it yet");
+        drop(place);
+        assert!(roster.find("c").is_none());
+    }
+
+    // D10: the word may come after the end.
+    #[tokio::test(start_paused = true)]
+    async fn an_end_is_excused_by_who_caused_it() {
+        let (_, roster, place) = place();
+        assert_eq!(place.excuse(SIGKILLED).await, None, "nobody said a word");
+        let (excuse, ()) = tokio::join!(place.excuse(SIGKILLED), async {
+            roster.find("c").unwrap().suspect(Loss::Killed);
+        });
+        assert_eq!(excuse, Some(Loss::Killed));
+        assert_eq!(place.excuse(Exit::Code(0)).await, Some(Loss::Killed));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_we_do_is_nobody_elses_doing() {
+        let (_, roster, place) = place();
+        let entry = roster.find("c").unwrap();
+        place.ours(true);
+        entry.suspect(Loss::Killed);
+        assert_eq!(place.excuse(SIGKILLED).await, None);
+        place.ours(false);
+        entry.suspect(Loss::Killed);
+        assert_eq!(place.excuse(SIGKILLED).await, Some(Loss::Killed));
+    }
+
+    // D11
+    #[tokio::test(start_paused = true)]
+    async fn an_engine_that_was_away_excuses_ends_by_signal_and_no_others() {
+        let (engine, roster, place) = place();
+        engine.lost_sight();
+        assert_eq!(place.excuse(SIGKILLED).await, Some(Loss::Engine));
+        assert_eq!(place.excuse(Exit::Killed).await, Some(Loss::Engine));
+        assert_eq!(place.excuse(Exit::Code(1)).await, None);
+        let later = roster.enter("later");
+        assert_eq!(later.excuse(SIGKILLED).await, None);
+    }
+
+    // D11
+    #[tokio::test]
+    async fn what_needs_an_engine_fails_as_soon_as_it_does_not_answer() {
+        use crate::launcher::LaunchError;
+        let engine = Engine::new(None);
+        let answer = engine.ask(std::future::ready(Ok(1))).await;
+        assert!(matches!(answer, Ok(1)));
+        let hung = engine.ask(std::future::pending::<Result<(), _>>());
+        let (answer, ()) = tokio::join!(hung, async {
+            engine.note(Some(&LaunchError::EngineDown("it hangs".to_owned())));
+        });
+        assert!(matches!(answer, Err(LaunchError::EngineDown(why)) if why == "it hangs"));
+        assert!(!engine.is_up());
+        engine.note(None);
+        engine.up().await;
+    }
+}
