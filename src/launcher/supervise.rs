@@ -52,7 +52,7 @@ impl fmt::Display for Loss {
             Self::Paused => "it was paused by somebody else",
             Self::Killed => "it was killed by somebody else",
             Self::Removed => "it was removed by somebody else",
-            Self::Engine => "the container engine went away or was restarted",
+            Self::Engine => "the container engine went away, hangs or was restarted",
         })
     }
 }
@@ -216,10 +216,8 @@ pub(crate) fn supervise<W: Ward>(
                         ward.kill().await;
                         break Exit::Killed;
                     }
-                    Some(Command::Lose(loss)) => {
-                        ward.kill().await;
-                        break Exit::Lost(loss);
-                    }
+                    // Its removal ends what is left of it, as soon as that is possible.
+                    Some(Command::Lose(loss)) => break Exit::Lost(loss),
                 },
                 exit = ward.ended(), if watched => break exit,
                 () = &mut log, if log_open => log_open = false,
@@ -270,10 +268,7 @@ async fn end<W: Ward>(
             () = &mut log, if *log_open => *log_open = false,
             command = inbox.recv(), if owned => match command {
                 Some(Command::Kill) => break,
-                Some(Command::Lose(loss)) => {
-                    ward.kill().await;
-                    return Exit::Lost(loss);
-                }
+                Some(Command::Lose(loss)) => return Exit::Lost(loss),
                 // The owner let go of it on purpose; it still has its grace.
                 None => owned = false,
                 Some(Command::Close(_) | Command::Autopsy) => {}

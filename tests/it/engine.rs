@@ -149,6 +149,31 @@ async fn an_engine_that_hangs_holds_up_nobody_who_does_not_need_it() {
     assert!(engine.containers().is_empty(), "{:?}", engine.containers());
 }
 
+// D11: what passes the engine stops with it.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_call_through_an_engine_that_hangs_is_given_up() {
+    let engine = Engine::start().await;
+    let gateway = Gateway::start_on(Backend::Attach, &engine).await;
+    engine.load(&gateway, Example::Misbehave).await;
+    gateway
+        .function("m", Example::Misbehave, json!({"timeout": 120}))
+        .await;
+    assert_eq!(gateway.post("/t/t/m", "warm").await.text(), "warm");
+    let call = long_call(&gateway, "/t/t/m?mode=sleep&ms=50000").await;
+    engine.freeze();
+    let (status, told) = call.await.unwrap();
+    assert_eq!(status, 502, "{told}");
+    assert!(told.contains("the container engine"), "{told}");
+    engine.thaw();
+    served_at_last(&gateway, "/t/t/m", "the container engine").await;
+    eventually("the removal of what was given up", async || {
+        engine.containers().len() == 1
+    })
+    .await;
+    stopped(gateway).await;
+    assert!(engine.containers().is_empty(), "{:?}", engine.containers());
+}
+
 // D11, D12
 #[tokio::test(flavor = "multi_thread")]
 async fn an_engine_that_comes_late_is_swept_then() {

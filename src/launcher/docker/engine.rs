@@ -79,6 +79,18 @@ impl Engine {
         let _ = trouble.wait_for(Option::is_none).await;
     }
 
+    /// Waits until it has not answered for so long that it is not just busy.
+    pub(super) async fn silent(&self) {
+        let mut trouble = self.trouble.subscribe();
+        loop {
+            let _ = trouble.wait_for(Option::is_some).await;
+            tokio::select! {
+                () = sleep(PULSE) => return,
+                _ = trouble.wait_for(Option::is_none) => {}
+            }
+        }
+    }
+
     pub(super) fn gaps(&self) -> u64 {
         self.gaps.load(Ordering::Relaxed)
     }

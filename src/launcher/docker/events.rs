@@ -2,6 +2,7 @@
 //! goes away and comes back.
 
 use std::collections::{HashMap, HashSet};
+use std::convert::Infallible;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
@@ -49,6 +50,7 @@ impl Lookout {
                 tokio::select! {
                     () = self.listen(&docker, since) => {}
                     never = self.engine.pulse() => match never {},
+                    never = self.give_up_the_silent() => match never {},
                 }
             }
             self.engine.lost_sight();
@@ -58,6 +60,15 @@ impl Lookout {
                 self.engine.look().await;
                 tokio::time::sleep(LOOK_AGAIN).await;
             }
+        }
+    }
+
+    /// Callers are not kept waiting for an engine that hangs.
+    async fn give_up_the_silent(&self) -> Infallible {
+        loop {
+            self.engine.silent().await;
+            self.roster.lose_attached();
+            self.engine.up().await;
         }
     }
 

@@ -210,7 +210,7 @@ impl DockerLauncher {
                 (streams.stdin, streams.stdout, stderr, control)
             }
         };
-        place.started(&control);
+        place.started(&control, self.links.is_none());
         let instance = Instance {
             id: id.to_owned(),
             stdin,

@@ -31,6 +31,8 @@ pub(super) struct Roster {
 pub(super) struct Entry {
     id: String,
     informer: OnceLock<Informer>,
+    /// Whether the way to it leads through the engine.
+    attached: AtomicBool,
     cause: watch::Sender<Option<Loss>>,
     /// What happens to it now is our own doing.
     ours: AtomicBool,
@@ -57,6 +59,7 @@ impl Roster {
         let entry = Arc::new(Entry {
             id: id.to_owned(),
             informer: OnceLock::new(),
+            attached: AtomicBool::new(false),
             cause: watch::Sender::new(None),
             ours: AtomicBool::new(false),
             gaps: self.engine.gaps(),
@@ -70,6 +73,15 @@ impl Roster {
 
     pub(super) fn find(&self, id: &str) -> Option<Arc<Entry>> {
         self.entries.lock().get(id).cloned()
+    }
+
+    /// What is reached through the engine is not reached without it.
+    pub(super) fn lose_attached(&self) {
+        for entry in self.started() {
+            if entry.attached.load(Ordering::Relaxed) {
+                entry.lose(Loss::Engine);
+            }
+        }
     }
 
     /// Those whose functions have been started.
@@ -116,8 +128,9 @@ impl Entry {
 }
 
 impl Place {
-    /// The container's function has been started.
-    pub(super) fn started(&self, control: &Control) {
+    /// The container's function has been started; `attached` if the engine carries its bytes.
+    pub(super) fn started(&self, control: &Control, attached: bool) {
+        self.entry.attached.store(attached, Ordering::Relaxed);
         let _ = self.entry.informer.set(control.informer());
     }
 
