@@ -113,7 +113,7 @@ pub async fn run(config: ServerConfig) -> Result<(), ServerError> {
         gateway_config(&config, descriptors),
         registry.catalog().clone(),
         invoker.clone(),
-        control(&config, registry.clone(), &*launcher, invoker.clone()),
+        control(&config, registry.clone(), &launcher, invoker.clone()),
     );
     let gateway = Arc::new(gateway.with_cors(cors(&config)));
     let stop = Stop::default();
@@ -325,7 +325,7 @@ fn cors(config: &ServerConfig) -> Option<Cors> {
 fn control(
     config: &ServerConfig,
     registry: Arc<Registry>,
-    launcher: &dyn Launcher,
+    launcher: &Arc<dyn Launcher>,
     invoker: Arc<Invoker>,
 ) -> Control {
     let api = ApiConfig {
@@ -342,7 +342,8 @@ fn control(
             stdio: launcher.stdio(),
         },
     };
-    let pools = Arc::new(scaling::Pools(invoker));
+    let launcher = launcher.clone();
+    let pools = Arc::new(scaling::Pools { invoker, launcher });
     let router = api::router(ApiState::new(registry, pools, api));
     gateway::control(router)
 }

@@ -139,6 +139,10 @@ impl ApiError {
                 StatusCode::SERVICE_UNAVAILABLE,
                 "The store is unavailable, try again later".into(),
             ),
+            Self::Store(StoreError::Full(_)) => (
+                StatusCode::INSUFFICIENT_STORAGE,
+                "The disk of the server's store is full".into(),
+            ),
             Self::Store(StoreError::Corrupt { .. }) => (
                 StatusCode::INTERNAL_SERVER_ERROR,
                 "Internal server error".into(),
@@ -156,7 +160,10 @@ struct Unshaped(Cow<'static, str>);
 
 impl IntoResponse for ApiError {
     fn into_response(self) -> Response {
-        if let Self::Store(StoreError::Unavailable(_) | StoreError::Corrupt { .. }) = &self {
+        if let Self::Store(
+            StoreError::Unavailable(_) | StoreError::Full(_) | StoreError::Corrupt { .. },
+        ) = &self
+        {
             let cause = std::error::Error::source(&self).map(ToString::to_string);
             tracing::error!(error = %self, cause, "the store failed a request");
         }

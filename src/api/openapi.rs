@@ -78,6 +78,7 @@ pub(super) fn complete(mut document: OpenApi, error: &str) -> OpenApi {
                 ("413", "The body is too large.", body),
                 ("500", "What is stored cannot be read.", true),
                 ("503", "The store is unavailable.", true),
+                ("507", "The disk of the store is full.", writes),
             ] {
                 if said && !operation.responses.responses.contains_key(status) {
                     let response = refusal(text, error, status == "503");

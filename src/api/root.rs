@@ -33,10 +33,15 @@ async fn version(State(api): State<ApiState>) -> Response {
 /// Answers as long as the server does, whatever the database or the engine do.
 async fn health(State(api): State<ApiState>) -> Response {
     let health = api.config.health;
-    reply::json(&json!({
+    let mut told = json!({
         "status": "ok",
         "version": api.config.version,
         "launcher": health.launcher,
         "stdio": health.stdio,
-    }))
+    });
+    // As it was last seen: nobody waits for an engine here.
+    if let Some(answers) = api.runner.engine_answers() {
+        told["engine"] = if answers { "ok" } else { "down" }.into();
+    }
+    reply::json(&told)
 }

@@ -37,6 +37,9 @@ pub trait Runner: std::fmt::Debug + Send + Sync {
     fn resume(&self);
 
     fn draining(&self) -> DrainStatus;
+
+    /// Whether the engine that runs containers answers; `None` where there is none.
+    fn engine_answers(&self) -> Option<bool>;
 }
 
 /// What the control plane needs to know of the server it runs in.

@@ -202,7 +202,7 @@ impl Run {
         self.entry.take_log();
         self.tell(&fault);
         self.entry.fail(&fault);
-        if stillborn {
+        if stillborn && fault.blame() == Blame::Function {
             self.slot.stillborn(&fault.to_string());
         } else {
             self.slot.retire("did not answer properly");
@@ -239,12 +239,17 @@ impl Run {
             }
             ExchangeError::UnknownContentType(kind) => return Fault::UnknownContentType(kind),
             ExchangeError::CallerLeft(_) => return Fault::CallerLeft,
-            ExchangeError::Io(_) if format != Format::HttpStream => return Fault::Lost(detail),
+            // What no engine and no function of ours can have written: nothing ended.
+            ExchangeError::Io(e) if e.kind() == std::io::ErrorKind::InvalidData => {
+                return Fault::Lost(detail);
+            }
+            ExchangeError::Io(_) => true,
             _ => return bad(detail),
         };
         let exit = timeout(AUTOPSY, self.slot.autopsy()).await;
         let exit = exit.unwrap_or(Exit::Unknown);
         match exit {
+            Exit::Lost(loss) => Fault::Lost(format!("the container is lost: {loss}")),
             // Callers of this format are told one thing, whatever the cause.
             _ if format == Format::HttpStream => bad(format!("{detail}; the container: {exit}")),
             Exit::OutOfMemory => Fault::OutOfMemory {

@@ -12,7 +12,7 @@ use tokio::sync::oneshot;
 
 use super::invoker::InvokeConfig;
 use crate::format;
-use crate::launcher::{LaunchError, LaunchSpec};
+use crate::launcher::{Image, LaunchError, LaunchSpec};
 use crate::model::{Callable, CallableId, ScaleStatus};
 use crate::pool::{Pool, PoolConfig, Starts};
 
@@ -74,6 +74,22 @@ impl Binding {
     }
 }
 
+impl Binding {
+    /// The predecessor's pool, if nothing but what the image means can have changed. An engine that
+    /// is away cannot tell, and must not take hot containers from calls: every change to an app
+    /// makes new versions of all its functions.
+    fn unchanged(&self, config: &InvokeConfig) -> Option<Arc<Pool>> {
+        let pool = self.previous.lock().clone()?;
+        let image = pool.spec().image.clone();
+        let same = image.reference == self.callable.image
+            && pool.serves(
+                &spec_of(&self.callable, image),
+                &pool_config(&self.callable, config),
+            );
+        same.then_some(pool)
+    }
+}
+
 /// All bindings; the hot path reads them without a lock.
 #[derive(Debug)]
 pub(super) struct Bindings {
@@ -109,10 +125,14 @@ impl Bindings {
             return Ok(pool.clone());
         }
         let resolution = self.resolution(&binding);
-        match binding.stand_in() {
-            Some(pool) => Ok(pool),
-            None => resolution.await,
+        if let Some(pool) = binding.stand_in() {
+            return Ok(pool);
         }
+        resolution.await.or_else(|error| {
+            let away = matches!(*error, LaunchError::EngineDown(_));
+            let unchanged = away.then(|| binding.unchanged(&self.config)).flatten();
+            unchanged.ok_or(error)
+        })
     }
 
     fn resolution(self: &Arc<Self>, binding: &Arc<Binding>) -> Resolution {
@@ -347,8 +367,12 @@ fn pool_config(callable: &Callable, config: &InvokeConfig) -> PoolConfig {
 
 async fn spec(callable: &Callable, starts: &Starts) -> Result<LaunchSpec, LaunchError> {
     let image = starts.launcher().resolve(&callable.image).await?;
-    Ok(LaunchSpec {
-        image: Arc::new(image),
+    Ok(spec_of(callable, Arc::new(image)))
+}
+
+fn spec_of(callable: &Callable, image: Arc<Image>) -> LaunchSpec {
+    LaunchSpec {
+        image,
         channel: format::channel(callable.format),
         env: callable.env.clone(),
         memory_mb: callable.memory_mb,
@@ -356,5 +380,5 @@ async fn spec(callable: &Callable, starts: &Starts) -> Result<LaunchSpec, Launch
         tmpfs_mb: callable.tmpfs_mb,
         app: callable.app_name.clone(),
         function: callable.name.clone(),
-    })
+    }
 }

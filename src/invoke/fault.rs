@@ -204,6 +204,7 @@ impl From<Arc<LaunchError>> for Fault {
             LaunchError::InitTimedOut { .. } => Self::InitTimedOut(error),
             LaunchError::EngineDown(_) => Self::EngineDown(error),
             LaunchError::Refused { .. }
+            | LaunchError::NoNetwork { .. }
             | LaunchError::Slow(_)
             | LaunchError::Ended(_)
             | LaunchError::Host { .. } => Self::Launch(error),

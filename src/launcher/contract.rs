@@ -28,6 +28,11 @@ pub trait Launcher: Send + Sync + fmt::Debug {
     /// Returns how many containers those were.
     async fn sweep(&self) -> Result<usize, LaunchError>;
 
+    /// Whether the engine answered when it was last asked; `None` where there is none.
+    fn engine_answers(&self) -> Option<bool> {
+        None
+    }
+
     /// Waits until every instance is gone. Instances end by their owners' doing, not by this.
     async fn shutdown(&self);
 
@@ -117,6 +122,12 @@ pub enum LaunchError {
     /// The engine refused to create or start the container; `reason` is its own message.
     #[error("the container engine refused to {doing}: {reason}")]
     Refused { doing: &'static str, reason: String },
+    /// A network that containers are to join is not there.
+    #[error(
+        "the network '{network}', which FN_DOCKER_NETWORKS names, is not on the container \
+         engine: {reason}"
+    )]
+    NoNetwork { network: String, reason: String },
     /// The engine cannot be reached.
     #[error("the container engine cannot be reached: {0}")]
     EngineDown(String),

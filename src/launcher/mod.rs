@@ -28,4 +28,4 @@ pub use process::ProcessLauncher;
 pub use socket::Socket;
 pub use stderr::Stderr;
 pub use stdio::{Now, Stdin, Stdout};
-pub use supervise::{Control, Exit};
+pub use supervise::{Control, Exit, Loss};

@@ -1,6 +1,7 @@
 use std::any::Any;
 use std::fmt;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use tokio::sync::{mpsc, watch};
@@ -30,8 +31,31 @@ pub enum Exit {
     OutOfMemory,
     /// It lived on and was killed by us.
     Killed,
-    /// Nobody can tell; the engine was away.
+    /// The function did nothing wrong; it was taken from us.
+    Lost(Loss),
+    /// Nobody can tell.
     Unknown,
+}
+
+/// What took an instance from us.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Loss {
+    Paused,
+    Killed,
+    Removed,
+    /// The engine went away, or came back without it.
+    Engine,
+}
+
+impl fmt::Display for Loss {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Paused => "it was paused by somebody else",
+            Self::Killed => "it was killed by somebody else",
+            Self::Removed => "it was removed by somebody else",
+            Self::Engine => "the container engine went away, hangs or was restarted",
+        })
+    }
 }
 
 impl fmt::Display for Exit {
@@ -40,6 +64,7 @@ impl fmt::Display for Exit {
             Self::Code(code) => write!(f, "exit code {code}"),
             Self::OutOfMemory => f.write_str("out of memory"),
             Self::Killed => f.write_str("killed"),
+            Self::Lost(loss) => loss.fmt(f),
             Self::Unknown => f.write_str("unknown"),
         }
     }
@@ -51,6 +76,8 @@ enum Command {
     Close(Duration),
     Autopsy,
     Hold(Box<dyn Any + Send>),
+    /// It is of no use any more: end what is left of it.
+    Lose(Loss),
 }
 
 /// An instance's end of life. Dropping it kills the instance.
@@ -58,6 +85,27 @@ enum Command {
 pub struct Control {
     commands: mpsc::UnboundedSender<Command>,
     exit: watch::Receiver<Option<Exit>>,
+    doubt: Arc<AtomicBool>,
+}
+
+/// Tells of what happened to an instance that neither it nor its owner did. Does not keep it alive.
+#[derive(Debug)]
+pub(crate) struct Informer {
+    commands: mpsc::WeakUnboundedSender<Command>,
+    doubt: Arc<AtomicBool>,
+}
+
+impl Informer {
+    /// The instance is of no use any more. False if it had ended anyway.
+    pub(crate) fn lose(&self, loss: Loss) -> bool {
+        let commands = self.commands.upgrade();
+        commands.is_some_and(|commands| commands.send(Command::Lose(loss)).is_ok())
+    }
+
+    /// The instance may go on with what it does, and is not to be used again.
+    pub(crate) fn doubt(&self) {
+        self.doubt.store(true, Ordering::Relaxed);
+    }
 }
 
 impl fmt::Debug for Command {
@@ -67,6 +115,7 @@ impl fmt::Debug for Command {
             Self::Close(_) => "Close",
             Self::Autopsy => "Autopsy",
             Self::Hold(_) => "Hold",
+            Self::Lose(_) => "Lose",
         })
     }
 }
@@ -91,6 +140,18 @@ impl Control {
     /// Drops `thing` when the instance is gone and nothing is left of it.
     pub fn hold(&self, thing: Box<dyn Any + Send>) {
         let _ = self.commands.send(Command::Hold(thing));
+    }
+
+    /// Whether something happened to the instance after which it is not to be used again.
+    pub fn is_doubtful(&self) -> bool {
+        self.doubt.load(Ordering::Relaxed)
+    }
+
+    pub(crate) fn informer(&self) -> Informer {
+        Informer {
+            commands: self.commands.downgrade(),
+            doubt: self.doubt.clone(),
+        }
     }
 
     /// Waits for the end of an instance that is watched.
@@ -123,6 +184,11 @@ pub(crate) trait Ward: Send + 'static {
     fn terminate(&mut self) -> impl Future<Output = ()> + Send;
     /// Ends the instance; it may have ended already.
     fn kill(&mut self) -> impl Future<Output = ()> + Send;
+    /// What took the instance from us, if it was not for itself that it ended like this.
+    fn excuse(&self, exit: Exit) -> impl Future<Output = Option<Loss>> + Send {
+        let _ = exit;
+        std::future::ready(None)
+    }
     /// Leaves nothing behind.
     fn remove(self) -> impl Future<Output = ()> + Send;
 }
@@ -137,6 +203,7 @@ pub(crate) fn supervise<W: Ward>(
 ) -> Control {
     let (commands, mut inbox) = mpsc::unbounded_channel();
     let (report, exit) = watch::channel(None);
+    let doubt = Arc::new(AtomicBool::new(false));
     tasks.spawn(async move {
         let log = stderr.pump(stream);
         tokio::pin!(log);
@@ -159,6 +226,8 @@ pub(crate) fn supervise<W: Ward>(
                         break Exit::Killed;
                     }
                     Some(Command::Hold(thing)) => held.push(thing),
+                    // Its removal ends what is left of it, as soon as that is possible.
+                    Some(Command::Lose(loss)) => break Exit::Lost(loss),
                 },
                 exit = ward.ended(), if watched => break exit,
                 () = &mut log, if log_open => log_open = false,
@@ -167,11 +236,21 @@ pub(crate) fn supervise<W: Ward>(
         if log_open {
             let _ = tokio::time::timeout(LAST_WORDS, log).await;
         }
+        let exit = match exit {
+            Exit::Code(_) | Exit::Killed | Exit::Unknown => {
+                ward.excuse(exit).await.map_or(exit, Exit::Lost)
+            }
+            known => known,
+        };
         report.send_replace(Some(exit));
         ward.remove().await;
         drop((held, inbox));
     });
-    Control { commands, exit }
+    Control {
+        commands,
+        exit,
+        doubt,
+    }
 }
 
 /// Waits for the end within the grace, reading stderr all the while; kills after it. `patience`:
@@ -200,6 +279,7 @@ async fn end<W: Ward>(
             () = &mut log, if *log_open => *log_open = false,
             command = inbox.recv(), if owned => match command {
                 Some(Command::Kill) => break,
+                Some(Command::Lose(loss)) => return Exit::Lost(loss),
                 // The owner let go of it on purpose; it still has its grace.
                 None => owned = false,
                 Some(Command::Close(_) | Command::Autopsy | Command::Hold(_)) => {}
@@ -209,7 +289,7 @@ async fn end<W: Ward>(
     ward.kill().await;
     // An engine that is busy may be late to tell that it had ended by itself.
     match tokio::time::timeout(GRACE, ward.ended()).await {
-        Ok(exit @ (Exit::Code(_) | Exit::OutOfMemory)) if exit != KILLED => exit,
+        Ok(exit @ (Exit::Code(_) | Exit::OutOfMemory | Exit::Lost(_))) if exit != KILLED => exit,
         _ => Exit::Killed,
     }
 }

@@ -588,7 +588,12 @@ pub(super) fn tell_retired(pool: &Pool, lane: &Lane, why: &str) {
 
 /// Whether it may be over at any moment, whatever the function is.
 fn is_passing(error: &LaunchError) -> bool {
-    matches!(error, LaunchError::EngineDown(_))
+    match error {
+        LaunchError::EngineDown(_) | LaunchError::NoNetwork { .. } => true,
+        LaunchError::Host { source, .. } => source.kind() == std::io::ErrorKind::StorageFull,
+        LaunchError::Refused { reason, .. } => reason.contains("no space left on device"),
+        _ => false,
+    }
 }
 
 /// One of a bounded number that wait; dropping it counts it out.

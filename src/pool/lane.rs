@@ -124,6 +124,9 @@ impl Lane {
     }
 
     fn poll_end(&mut self, cx: &mut Context<'_>) -> bool {
+        if self.control.is_doubtful() {
+            return true;
+        }
         if let Some(end) = &mut self.end
             && end.as_mut().poll(cx).is_ready()
         {

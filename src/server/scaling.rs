@@ -6,29 +6,37 @@ use std::sync::Arc;
 use crate::api;
 use crate::config::{ScaleLogTo, ScaleLogWhat, ScaleLogging};
 use crate::invoke::Invoker;
+use crate::launcher::Launcher;
 use crate::model::{Callable, DrainStatus, ScaleStatus};
 use crate::pool::{self, ScaleLog};
 use crate::telemetry;
 
-/// What the API shows of the invoker's pools.
+/// What the API shows of the invoker's pools and of what they are made with.
 #[derive(Debug)]
-pub(super) struct Pools(pub(super) Arc<Invoker>);
+pub(super) struct Pools {
+    pub(super) invoker: Arc<Invoker>,
+    pub(super) launcher: Arc<dyn Launcher>,
+}
 
 impl api::Runner for Pools {
     fn scale(&self, callable: &Callable) -> ScaleStatus {
-        self.0.scaling(callable)
+        self.invoker.scaling(callable)
+    }
+
+    fn engine_answers(&self) -> Option<bool> {
+        self.launcher.engine_answers()
     }
 
     fn drain(&self) {
-        self.0.drain();
+        self.invoker.drain();
     }
 
     fn resume(&self) {
-        self.0.resume();
+        self.invoker.resume();
     }
 
     fn draining(&self) -> DrainStatus {
-        self.0.draining()
+        self.invoker.draining()
     }
 }
 

@@ -62,6 +62,9 @@ pub enum StoreError {
     /// The database cannot be reached, is locked or is broken; trying again may help.
     #[error("store is unavailable")]
     Unavailable(#[source] Box<dyn std::error::Error + Send + Sync>),
+    /// There is no room to write to; what was stored can still be read.
+    #[error("the store's disk is full")]
+    Full(#[source] Box<dyn std::error::Error + Send + Sync>),
     /// A stored value is none that we would have written, or a value cannot be stored.
     #[error("corrupt {what} in the store")]
     Corrupt {

@@ -1,33 +1,46 @@
 //! What only an engine can show.
 
-use std::process::Command;
+use std::process::{Command, Stdio};
 
 use bollard::Docker;
 use bollard::query_parameters::{BuildImageOptionsBuilder, ListContainersOptionsBuilder};
 use futures_util::TryStreamExt;
 use serde_json::json;
 
-use crate::support::{Backend, Example, Gateway};
+use crate::support::{Backend, Example, Gateway, eventually};
 
-pub(crate) async fn containers(identity: &str) -> Vec<String> {
+/// A client of the engine at `host`, as `DOCKER_HOST`, or of the one of everybody.
+fn client(host: Option<&str>) -> Docker {
+    let path = host.map(|host| host.strip_prefix("unix://").unwrap());
+    match path {
+        Some(path) => Docker::connect_with_unix(path, 60, bollard::API_DEFAULT_VERSION).unwrap(),
+        None => Docker::connect_with_unix_defaults().unwrap(),
+    }
+}
+
+pub(crate) async fn containers(host: Option<&str>, identity: &str) -> Vec<String> {
     let label = format!("kiln.instance={identity}");
     let filters = std::collections::HashMap::from([("label".to_owned(), vec![label])]);
     let options = ListContainersOptionsBuilder::default()
         .all(true)
         .filters(&filters)
         .build();
-    let docker = Docker::connect_with_unix_defaults().unwrap();
-    let found = docker.list_containers(Some(options)).await.unwrap();
+    let found = client(host).list_containers(Some(options)).await.unwrap();
     found.into_iter().filter_map(|c| c.id).collect()
 }
 
 /// For the end of a failed test, which has no runtime to await on.
-pub(crate) fn remove_all(identity: &str) {
+pub(crate) fn remove_all(host: Option<&str>, identity: &str) {
     let script = format!(
         "docker ps -aq --filter label=kiln.instance={identity} | xargs -r docker rm -f >/dev/null
          grep -F 'kiln-{identity}/' /proc/mounts | cut -d' ' -f2 | xargs -r umount -l"
     );
-    let _ = Command::new("sh").args(["-c", &script]).status();
+    let mut shell = Command::new("timeout");
+    shell.args(["30", "sh", "-c", &script]);
+    if let Some(host) = host {
+        shell.env("DOCKER_HOST", host).stderr(Stdio::null());
+    }
+    let _ = shell.status();
 }
 
 /// Builds an image from a Dockerfile and nothing else.
@@ -68,6 +81,25 @@ async fn running_out_of_memory_is_named_with_the_limit() {
             gateway.post("/t/t/m", "still here").await.text(),
             "still here"
         );
+    }
+}
+
+// D5: the function lives on, and nobody knows in what state.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_container_that_lost_a_child_for_its_memory_serves_no_other_call() {
+    for backend in [Backend::Link, Backend::Attach] {
+        let gateway = Gateway::start(backend).await;
+        gateway
+            .function("m", Example::Misbehave, json!({"memory": 32}))
+            .await;
+        let reply = gateway.post("/t/t/m?mode=greedychild&mb=256", "fed").await;
+        assert_eq!(reply.text(), "fed", "{backend:?}");
+        let fed = gateway.containers().await.remove(0);
+        eventually("another container", async || {
+            assert_eq!(gateway.post("/t/t/m", "next").await.text(), "next");
+            !gateway.containers().await.contains(&fed)
+        })
+        .await;
     }
 }
 
@@ -153,7 +185,7 @@ async fn a_function_runs_with_next_to_nothing_and_can_open_its_stdio() {
             assert!(reply.text().contains("/dev/stdout: ok"), "{}", reply.text());
             assert!(reply.text().contains("/dev/stderr: ok"), "{}", reply.text());
         }
-        let ids = containers(&gateway.identity()).await;
+        let ids = containers(None, &gateway.identity()).await;
         let docker = Docker::connect_with_unix_defaults().unwrap();
         let found = docker.inspect_container(&ids[0], None).await.unwrap();
         let host = found.host_config.unwrap();
@@ -186,7 +218,7 @@ async fn containers_are_bounded_as_the_settings_say() {
     gateway.function_of("f", tag, json!({})).await;
     let reply = gateway.post("/t/t/f", "works").await;
     assert_eq!(reply.text(), "works");
-    let ids = containers(&gateway.identity()).await;
+    let ids = containers(None, &gateway.identity()).await;
     let docker = Docker::connect_with_unix_defaults().unwrap();
     let found = docker.inspect_container(&ids[0], None).await.unwrap();
     let volumes = found.mounts.unwrap_or_default();
@@ -257,4 +289,76 @@ async fn a_rebuilt_tag_is_noticed_at_the_next_deploy() {
         let env = gateway.post("/t/t/f?mode=env", "").await.text();
         assert!(env.contains(&format!("BUILD={build}")), "{env}");
     }
+}
+
+/// A call that takes long, once it has begun.
+pub(crate) async fn long_call(
+    gateway: &Gateway,
+    path: &str,
+) -> tokio::task::JoinHandle<(u16, String)> {
+    let (client, url) = (gateway.client().clone(), gateway.url(path));
+    let call = tokio::spawn(async move {
+        let reply = client.post(url).body("long").send().await.unwrap();
+        (reply.status().as_u16(), reply.text().await.unwrap())
+    });
+    tokio::time::sleep(std::time::Duration::from_millis(500)).await;
+    call
+}
+
+fn docker(args: &[&str]) {
+    let output = Command::new("docker").args(args).output().unwrap();
+    assert!(output.status.success(), "docker {args:?}: {output:?}");
+}
+
+// D9, D10
+#[tokio::test(flavor = "multi_thread")]
+async fn what_others_do_to_a_container_is_named_and_the_next_call_is_served() {
+    for backend in [Backend::Link, Backend::Attach] {
+        let (gateway, other) = (Gateway::start(backend).await, Gateway::start(backend).await);
+        other.function("m", Example::Misbehave, json!({})).await;
+        other.post("/t/t/m", "warm").await;
+        let others = other.containers().await;
+        gateway.function("m", Example::Misbehave, json!({})).await;
+        for (action, cause) in [
+            (&["pause"][..], "was paused by somebody else"),
+            (&["kill"], "was killed by somebody else"),
+            (&["rm", "-f"], "by somebody else"),
+        ] {
+            assert_eq!(gateway.post("/t/t/m", "warm").await.text(), "warm");
+            let [idle] = &gateway.containers().await[..] else {
+                panic!("one container serves one call after the other")
+            };
+            docker(&[action, &[idle.as_str()]].concat());
+            eventually("the idle container's end", async || {
+                !gateway.containers().await.contains(idle)
+            })
+            .await;
+            assert_eq!(gateway.post("/t/t/m", "next").await.text(), "next");
+
+            let call = long_call(&gateway, "/t/t/m?mode=sleep&ms=25000").await;
+            let busy = gateway.containers().await.remove(0);
+            docker(&[action, &[busy.as_str()]].concat());
+            let (status, told) = call.await.unwrap();
+            assert_eq!(status, 502, "{backend:?} {action:?}: {told}");
+            assert!(told.contains(cause), "{backend:?} {action:?}: {told}");
+            assert_eq!(gateway.post("/t/t/m", "after").await.text(), "after");
+        }
+        assert_eq!(other.containers().await, others, "nobody touched them");
+    }
+}
+
+// D10: people may call a container whatever they like.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_renamed_container_serves_on_and_is_removed() {
+    let mut gateway = Gateway::start(Backend::Link).await;
+    gateway.function("m", Example::Misbehave, json!({})).await;
+    gateway.post("/t/t/m", "warm").await;
+    let containers = gateway.containers().await;
+    let name = format!("renamed-{}", gateway.identity());
+    docker(&["rename", &containers[0], &name]);
+    assert_eq!(gateway.post("/t/t/m", "hot").await.text(), "hot");
+    assert_eq!(gateway.containers().await, containers);
+    gateway.signal(rustix::process::Signal::TERM);
+    assert!(gateway.exit().await.success());
+    assert!(gateway.containers().await.is_empty());
 }

@@ -28,4 +28,6 @@ mod support;
 #[cfg(feature = "docker-tests")]
 mod docker;
 #[cfg(feature = "docker-tests")]
+mod engine;
+#[cfg(feature = "docker-tests")]
 mod golden;

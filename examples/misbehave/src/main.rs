@@ -79,7 +79,7 @@ fn leave(millis: u64) -> ! {
     std::process::exit(2)
 }
 
-/// What goes wrong before the first request: `MISBEHAVE_START=exit:N|sleep:MS|garbage`.
+/// What goes wrong before the first request: `MISBEHAVE_START=exit:N|sleep:MS|alloc:MB|garbage`.
 fn misstart(out: &mut Option<File>) -> io::Result<()> {
     let Ok(start) = std::env::var("MISBEHAVE_START") else {
         return Ok(());
@@ -87,6 +87,7 @@ fn misstart(out: &mut Option<File>) -> io::Result<()> {
     match start.split_once(':').unwrap_or((&start, "")) {
         ("exit", code) => std::process::exit(code.parse().unwrap_or(1)),
         ("sleep", millis) => pause(millis.parse().unwrap_or(0)),
+        ("alloc", megabytes) => allocate(megabytes.parse().ok()),
         ("garbage", _) => print(out, b"Starting up, please wait...\n")?,
         _ => eprintln!("unknown MISBEHAVE_START: {start}"),
     }
@@ -100,6 +101,9 @@ fn disturb(request: &Request, out: &mut Option<File>) -> io::Result<()> {
     }
     if request.has("grandchild") {
         leave_grandchild(request.number("ms").unwrap_or(60_000))?;
+    }
+    if request.has("greedychild") {
+        feed_greedy_child(request.number("mb").unwrap_or(1024))?;
     }
     if request.has("prints") {
         print(out, b"a stray print\n")?;
@@ -153,6 +157,16 @@ fn leave_grandchild(millis: u64) -> io::Result<()> {
         .env("MISBEHAVE_START", format!("sleep:{millis}"))
         .stdin(std::process::Stdio::null())
         .spawn()
+        .map(drop)
+}
+
+/// A process that takes more memory than there may be, and is gone before we answer.
+fn feed_greedy_child(megabytes: u64) -> io::Result<()> {
+    Command::new(std::env::current_exe()?)
+        .env("MISBEHAVE_START", format!("alloc:{megabytes}"))
+        .stdin(std::process::Stdio::null())
+        .stdout(std::process::Stdio::null())
+        .status()
         .map(drop)
 }
 

@@ -44,6 +44,10 @@ impl Runner for NoPools {
         }
     }
 
+    fn engine_answers(&self) -> Option<bool> {
+        None
+    }
+
     fn drain(&self) {}
 
     fn resume(&self) {}

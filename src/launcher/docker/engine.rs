@@ -1,11 +1,14 @@
 //! Reaching the engine, and what its errors mean.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use bollard::Docker;
 use bollard::errors::Error;
 use bollard::models::{SystemInfo, SystemInfoCgroupDriverEnum};
-use tokio::sync::OnceCell;
+use tokio::sync::{OnceCell, watch};
+use tokio::time::{sleep, timeout};
 
 use crate::launcher::LaunchError;
 
@@ -15,6 +18,13 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 /// The bound on any one answer of the engine; slow starts and pulls have their own bounds.
 const ANSWER_TIMEOUT_SECS: u64 = 120;
 
+/// How long the engine may take to say that it is there, and how often it is asked.
+const PULSE: Duration = Duration::from_secs(3);
+
+/// How often an engine that is away is looked for.
+const FIRST_LOOK: Duration = Duration::from_millis(100);
+const LAST_LOOK: Duration = Duration::from_secs(1);
+
 const DEFAULT_SOCKET: &str = "unix:///var/run/docker.sock";
 
 /// The engine, connected to when it is first there.
@@ -22,6 +32,10 @@ const DEFAULT_SOCKET: &str = "unix:///var/run/docker.sock";
 pub(super) struct Engine {
     host: String,
     client: OnceCell<Docker>,
+    /// Why the engine is of no use now, if it is not.
+    trouble: watch::Sender<Option<Arc<str>>>,
+    /// How often we lost sight of the engine. It may have been another one since.
+    gaps: AtomicU64,
 }
 
 impl Engine {
@@ -31,7 +45,117 @@ impl Engine {
         Self {
             host,
             client: OnceCell::new(),
+            trouble: watch::Sender::new(None),
+            gaps: AtomicU64::new(0),
         }
+    }
+
+    /// Does what needs the engine for as long as it answers: one that hangs must not hold up who
+    /// could be told so.
+    pub(super) async fn ask<T>(
+        &self,
+        work: impl Future<Output = Result<T, LaunchError>>,
+    ) -> Result<T, LaunchError> {
+        let mut trouble = self.trouble.subscribe();
+        tokio::select! {
+            biased;
+            Ok(reason) = trouble.wait_for(Option::is_some) => {
+                let reason = reason.as_deref().unwrap_or_default();
+                Err(LaunchError::EngineDown(reason.to_owned()))
+            }
+            done = work => done,
+        }
+    }
+
+    /// Whether the engine answered when it was last asked.
+    pub(super) fn is_up(&self) -> bool {
+        self.trouble.borrow().is_none()
+    }
+
+    /// Waits until it does.
+    pub(super) async fn up(&self) {
+        let mut trouble = self.trouble.subscribe();
+        // The sender is ours.
+        let _ = trouble.wait_for(Option::is_none).await;
+    }
+
+    /// Waits until it has not answered for so long that it is not just busy.
+    pub(super) async fn silent(&self) {
+        let mut trouble = self.trouble.subscribe();
+        loop {
+            let _ = trouble.wait_for(Option::is_some).await;
+            tokio::select! {
+                () = sleep(PULSE) => return,
+                _ = trouble.wait_for(Option::is_none) => {}
+            }
+        }
+    }
+
+    pub(super) fn gaps(&self) -> u64 {
+        self.gaps.load(Ordering::Relaxed)
+    }
+
+    /// Something may have happened that nobody told us of.
+    pub(super) fn lost_sight(&self) {
+        self.gaps.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// Looks for the engine until it answers.
+    pub(super) async fn answering(&self) -> Docker {
+        let mut pause = FIRST_LOOK;
+        loop {
+            if let Some(docker) = self.look().await {
+                return docker;
+            }
+            sleep(pause).await;
+            pause = (pause * 2).min(LAST_LOOK);
+        }
+    }
+
+    /// Keeps an eye on an engine that is there.
+    pub(super) async fn pulse(&self) -> std::convert::Infallible {
+        loop {
+            sleep(if self.is_up() { PULSE } else { LAST_LOOK }).await;
+            self.look().await;
+        }
+    }
+
+    /// Finds out whether the engine answers now; says so once if that has changed.
+    pub(super) async fn look(&self) -> Option<Docker> {
+        let answer = async {
+            let docker = self.client().await?;
+            match docker.ping().await {
+                // Whatever it says: it speaks.
+                Ok(_) | Err(Error::DockerResponseServerError { .. }) => Ok(docker.clone()),
+                Err(e) => Err(LaunchError::EngineDown(chain(&e))),
+            }
+        };
+        let found = timeout(PULSE, answer).await.unwrap_or_else(|_| {
+            let hangs = format!("it does not answer within {} seconds", PULSE.as_secs());
+            Err(LaunchError::EngineDown(hangs))
+        });
+        match &found {
+            Ok(_) if !self.is_up() => tracing::info!("the container engine answers again"),
+            Err(reason) if self.is_up() => {
+                tracing::warn!(%reason, "only containers that are there serve calls until it is back");
+            }
+            _ => {}
+        }
+        self.note(found.as_ref().err());
+        found.ok()
+    }
+
+    /// What was last found out.
+    pub(super) fn note(&self, trouble: Option<&LaunchError>) {
+        let reason = trouble.map(|error| match error {
+            LaunchError::EngineDown(reason) => Arc::from(reason.as_str()),
+            other => Arc::from(other.to_string()),
+        });
+        self.trouble.send_if_modified(|known| {
+            let changed = *known != reason;
+            *known = reason;
+            changed
+        });
     }
 
     /// The client, which speaks a version of the API that the engine knows.

@@ -3,13 +3,15 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use bollard::query_parameters::{CreateContainerOptionsBuilder, ListContainersOptionsBuilder};
-use futures_util::future::join_all;
+use bollard::query_parameters::CreateContainerOptionsBuilder;
+use tokio_util::sync::{CancellationToken, DropGuard};
 use tokio_util::task::TaskTracker;
 
 use super::engine::{Engine, is_missing, refused};
+use super::events::Lookout;
 use super::link::Links;
 use super::network::{Membership, Networks};
+use super::roster::Roster;
 use super::ward::DockerWard;
 use super::{attach, image, link, settings};
 use crate::launcher::folder::Folders;
@@ -72,12 +74,16 @@ impl DockerConfig {
 /// Runs functions in containers.
 #[derive(Debug)]
 pub struct DockerLauncher {
-    engine: Engine,
+    engine: Arc<Engine>,
     config: DockerConfig,
     folders: Folders,
     links: Option<Links>,
     networks: Networks,
     tasks: TaskTracker,
+    lookout: Lookout,
+    /// The lookout's task, and what keeps it going.
+    background: TaskTracker,
+    watching: DropGuard,
 }
 
 impl DockerLauncher {
@@ -85,6 +91,7 @@ impl DockerLauncher {
     pub async fn connect(config: DockerConfig) -> Result<Self, LaunchError> {
         let launcher = Self::build(config)?;
         launcher.engine.client().await?;
+        launcher.watch();
         Ok(launcher)
     }
 
@@ -94,8 +101,18 @@ impl DockerLauncher {
         let launcher = Self::build(config)?;
         if let Err(reason) = launcher.engine.client().await {
             tracing::warn!(%reason, "starting without the container engine");
+            launcher.engine.note(Some(&reason));
         }
+        launcher.watch();
         Ok(launcher)
+    }
+
+    /// What an earlier run left on an engine that is there is for [`Launcher::sweep`].
+    fn watch(&self) {
+        let (lookout, stop) = (self.lookout.clone(), self.watching.token().clone());
+        let swept = self.engine.is_up();
+        self.background
+            .spawn(stop.run_until_cancelled_owned(lookout.keep(swept)));
     }
 
     fn build(config: DockerConfig) -> Result<Self, LaunchError> {
@@ -104,14 +121,24 @@ impl DockerLauncher {
             StdioPath::Link => Some(Links::open(&folders)?),
             StdioPath::Attach => None,
         };
-        let engine = Engine::new(config.host.clone());
+        let engine = Arc::new(Engine::new(config.host.clone()));
+        let tasks = TaskTracker::new();
+        let lookout = Lookout {
+            roster: Roster::new(engine.clone()),
+            engine: engine.clone(),
+            identity: config.identity.clone(),
+            tasks: tasks.clone(),
+        };
         Ok(Self {
             engine,
             networks: Networks::new(&config.networks),
             config,
             folders,
             links,
-            tasks: TaskTracker::new(),
+            tasks,
+            lookout,
+            background: TaskTracker::new(),
+            watching: CancellationToken::new().drop_guard(),
         })
     }
 
@@ -140,19 +167,22 @@ impl DockerLauncher {
             binds.push(format!("{path}:{}:z", settings::SOCKET_MOUNT));
         }
         // From here on, whatever happens, the container and the folder are removed.
-        let mut ward = DockerWard::new(docker.clone(), self.tasks.clone(), id, Some(folder));
+        let place = self.lookout.roster.enter(id);
+        let tasks = self.tasks.clone();
+        let mut ward = DockerWard::new(docker.clone(), tasks, place, id, Some(folder));
+        let place = ward.place();
         if doorstep.is_some() {
             ward.watch();
         }
         let network = self.networks.join();
         let entrypoint = listener.is_some().then(link::entrypoint);
         let name = network.as_ref().map(Membership::name);
-        let body = settings::create_body(&self.config, spec, name, entrypoint, binds);
+        let body = settings::create_body(&self.config, spec, id, name, entrypoint, binds);
         ward.joined(network);
         let name = CreateContainerOptionsBuilder::default().name(id).build();
         match docker.create_container(Some(name), body).await {
-            Ok(_) => ward.created(),
-            Err(e) if is_missing(&e) => {
+            Ok(created) => ward.created(created.id),
+            Err(e) if is_missing(&e) && !self.networks.named_in(&e.to_string()) => {
                 ward.refused();
                 let image = spec.image.reference.clone();
                 return Err(LaunchError::ImageGone {
@@ -180,6 +210,7 @@ impl DockerLauncher {
                 (streams.stdin, streams.stdout, stderr, control)
             }
         };
+        place.started(&control, self.links.is_none());
         let instance = Instance {
             id: id.to_owned(),
             stdin,
@@ -201,20 +232,20 @@ struct Started {
 #[async_trait]
 impl Launcher for DockerLauncher {
     async fn resolve(&self, reference: &str) -> Result<Image, LaunchError> {
-        image::resolve(
-            self.engine.client().await?,
-            reference,
-            self.config.pull_timeout,
-        )
-        .await
+        let resolved = async {
+            let docker = self.engine.client().await?;
+            image::resolve(docker, reference, self.config.pull_timeout).await
+        };
+        self.engine.ask(resolved).await
     }
 
     async fn launch(&self, spec: &LaunchSpec) -> Result<Instance, LaunchError> {
         let id = ulid::Ulid::generate().to_string();
         let limit = self.config.start_timeout;
-        let started = tokio::time::timeout(limit, self.start(spec, &id)).await;
-        let Started { instance, doorstep } =
-            started.unwrap_or_else(|_| Err(LaunchError::Slow(limit.as_secs())))?;
+        let started = self.engine.ask(self.start(spec, &id));
+        let started = tokio::time::timeout(limit, started).await;
+        let started = started.unwrap_or_else(|_| Err(LaunchError::Slow(limit.as_secs())));
+        let Started { instance, doorstep } = started.map_err(|e| self.networks.explain(e))?;
         match doorstep {
             Some(doorstep) => instance.listening(&doorstep, limit).await,
             None => Ok(instance),
@@ -223,25 +254,20 @@ impl Launcher for DockerLauncher {
 
     async fn sweep(&self) -> Result<usize, LaunchError> {
         self.folders.sweep();
-        let docker = self.engine.client().await?;
-        let label = format!("kiln.instance={}", self.config.identity);
-        let filters = std::collections::HashMap::from([("label".to_owned(), vec![label])]);
-        let options = ListContainersOptionsBuilder::default()
-            .all(true)
-            .filters(&filters)
-            .build();
-        let found = docker
-            .list_containers(Some(options))
-            .await
-            .map_err(|e| refused("list containers", &e))?;
-        let ids: Vec<String> = found.into_iter().filter_map(|c| c.id).collect();
-        join_all(ids.iter().map(|id| super::ward::remove(docker, id, true))).await;
-        Ok(ids.len())
+        self.lookout.sweep(self.engine.client().await?).await
     }
 
     async fn shutdown(&self) {
         self.tasks.close();
+        // The lookout tells when an engine that is away can be asked to remove what is left.
         self.tasks.wait().await;
+        self.watching.token().cancel();
+        self.background.close();
+        self.background.wait().await;
+    }
+
+    fn engine_answers(&self) -> Option<bool> {
+        Some(self.engine.is_up())
     }
 
     fn kind(&self) -> &'static str {

@@ -15,7 +15,7 @@ use tokio::net::{UnixListener, UnixStream};
 use super::engine::refused;
 use super::ward;
 use crate::launcher::folder::{Folder, Folders};
-use crate::launcher::{LaunchError, LaunchSpec};
+use crate::launcher::{Exit, LaunchError, LaunchSpec, Loss};
 
 /// Where a container sees the link program and its socket.
 const MOUNT: &str = "/.kiln";
@@ -85,7 +85,10 @@ pub(super) async fn start(
         .map_err(|e| refused("start the container", &e))?;
     let stream = tokio::select! {
         accepted = listener.accept() => accepted.map_err(handing_over)?.0,
-        exit = ward::wait(docker, id) => return Err(LaunchError::Ended(exit.to_string())),
+        exit = ward::wait(docker, id) => return Err(match exit {
+            Exit::Lost(Loss::Engine) => LaunchError::EngineDown(Loss::Engine.to_string()),
+            exit => LaunchError::Ended(exit.to_string()),
+        }),
     };
     hand_over(&stream, &pipes).map_err(handing_over)?;
     // Ours to close once sent: else the function's end of file would never come.

@@ -9,10 +9,12 @@
 
 mod attach;
 mod engine;
+mod events;
 mod image;
 mod launcher;
 mod link;
 mod network;
+mod roster;
 mod settings;
 mod ward;
 

@@ -15,12 +15,16 @@ use crate::model::ContainerLimits;
 const DEFAULT_TMP_MB: u32 = 64;
 /// Where a container makes its socket, by the FDKs' convention.
 pub(super) const SOCKET_MOUNT: &str = "/tmp/iofs";
+/// The gateway that a container belongs to, and the gateway's name for it, which nobody can change.
+pub(super) const INSTANCE_LABEL: &str = "kiln.instance";
+pub(super) const ID_LABEL: &str = "kiln.container";
 /// The scheduling period that a CPU quota is a share of, in microseconds (the kernel's default).
 const CPU_PERIOD_US: i64 = 100_000;
 
 pub(super) fn create_body(
     config: &DockerConfig,
     spec: &LaunchSpec,
+    id: &str,
     network: Option<String>,
     entrypoint: Option<Vec<String>>,
     binds: Vec<String>,
@@ -34,7 +38,7 @@ pub(super) fn create_body(
         entrypoint,
         env: Some(env(spec)),
         user: config.user.clone().filter(|_| !config.limits.own_user),
-        labels: Some(labels(config, spec)),
+        labels: Some(labels(config, spec, id)),
         tty: Some(false),
         open_stdin: Some(stdin),
         stdin_once: Some(stdin),
@@ -59,15 +63,16 @@ fn env(spec: &LaunchSpec) -> Vec<String> {
     env
 }
 
-fn labels(config: &DockerConfig, spec: &LaunchSpec) -> HashMap<String, String> {
+fn labels(config: &DockerConfig, spec: &LaunchSpec, id: &str) -> HashMap<String, String> {
     let mut labels: HashMap<_, _> = [
-        ("kiln.instance", &config.identity),
+        (INSTANCE_LABEL, config.identity.as_str()),
+        (ID_LABEL, id),
         ("kiln.app", &spec.app),
         ("kiln.function", &spec.function),
         ("kiln.image", &spec.image.reference),
     ]
     .into_iter()
-    .map(|(k, v)| (k.to_owned(), v.clone()))
+    .map(|(k, v)| (k.to_owned(), v.to_owned()))
     .collect();
     if let Some(tag) = &config.tag {
         labels.insert("kiln.tag".to_owned(), tag.clone());

@@ -1,5 +1,6 @@
 //! A container's end: waiting for it, causing it, removing what is left.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use bollard::Docker;
@@ -7,18 +8,33 @@ use bollard::query_parameters::{
     KillContainerOptionsBuilder, RemoveContainerOptionsBuilder, WaitContainerOptions,
 };
 use futures_util::StreamExt;
+use tokio::time::{Instant, sleep, timeout, timeout_at};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use super::engine::Engine;
 use super::engine::is_missing;
 use super::network::Membership;
-use crate::launcher::Exit;
+use super::roster::Place;
 use crate::launcher::folder::Folder;
 use crate::launcher::supervise::Ward;
+use crate::launcher::{Exit, Loss};
 
-/// An engine that is being restarted gets this long to remove a container. What is left after
-/// that is removed when the gateway starts again.
+/// How often a container that may still be in the making is asked for.
 const REMOVAL_TRIES: u32 = 6;
+
+/// How long a container's removal is tried, an engine that is away included. What is left after
+/// that is removed when the engine is next back, or the gateway starts again.
+const REMOVAL: Duration = Duration::from_secs(600);
+
+/// How long one try may take; an engine that hangs has forgotten it.
+const REMOVAL_TRY: Duration = Duration::from_secs(20);
+
+/// The longest pause between two tries.
+const REMOVAL_PAUSE: Duration = Duration::from_secs(5);
+
+/// How long a signal may take to be sent; removal is by force anyway.
+const SIGNAL: Duration = Duration::from_secs(5);
 
 /// What is known of a container.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -33,6 +49,9 @@ enum Existence {
 pub(super) struct DockerWard {
     docker: Docker,
     tasks: TaskTracker,
+    /// Given up last.
+    place: Arc<Place>,
+    /// The engine's name for it, once it has one; people can change ours.
     id: String,
     /// Removed after the container.
     folder: Option<Folder>,
@@ -47,12 +66,14 @@ impl DockerWard {
     pub(super) fn new(
         docker: Docker,
         tasks: TaskTracker,
+        place: Place,
         id: &str,
         folder: Option<Folder>,
     ) -> Self {
         Self {
             docker,
             tasks,
+            place: Arc::new(place),
             id: id.to_owned(),
             folder,
             streams: None,
@@ -62,14 +83,19 @@ impl DockerWard {
         }
     }
 
-    /// The engine has created the container.
-    pub(super) fn created(&mut self) {
+    /// The engine has created the container, and calls it `id`.
+    pub(super) fn created(&mut self, id: String) {
+        self.id = id;
         self.existence = Existence::Created;
     }
 
     /// The engine has refused to create the container.
     pub(super) fn refused(mut self) {
         self.existence = Existence::Removed;
+    }
+
+    pub(super) fn place(&self) -> Arc<Place> {
+        self.place.clone()
     }
 
     /// The container's place in a network.
@@ -92,17 +118,30 @@ impl DockerWard {
 
 impl DockerWard {
     async fn signal(&self, name: &str) {
+        self.place.ours(true);
         let options = KillContainerOptionsBuilder::default().signal(name).build();
-        if let Err(e) = self.docker.kill_container(&self.id, Some(options)).await {
-            // Most often it has just exited; removal is by force anyway.
-            tracing::debug!(container = %self.id, error = %e, "{name}");
+        let sent = self.docker.kill_container(&self.id, Some(options));
+        match timeout(SIGNAL, sent).await {
+            Ok(Ok(())) => {}
+            // Most often it has just exited.
+            Ok(Err(e)) => tracing::debug!(container = %self.id, error = %e, "{name}"),
+            Err(_) => tracing::debug!(container = %self.id, "{name}: the engine does not answer"),
         }
     }
 }
 
 impl Ward for DockerWard {
     async fn ended(&mut self) -> Exit {
-        let exit = wait(&self.docker, &self.id).await;
+        let exit = loop {
+            match wait(&self.docker, &self.id).await {
+                // Our way to the function does not lead through the engine.
+                Exit::Lost(Loss::Engine) if self.streams.is_none() && self.watched => {
+                    sleep(Duration::from_millis(100)).await;
+                    self.place.engine().up().await;
+                }
+                exit => break exit,
+            }
+        };
         if let Some(streams) = &self.streams {
             streams.cancel();
         }
@@ -121,12 +160,24 @@ impl Ward for DockerWard {
         self.signal("SIGKILL").await;
     }
 
+    async fn excuse(&self, exit: Exit) -> Option<Loss> {
+        self.place.excuse(exit).await
+    }
+
     async fn remove(mut self) {
         let existence = std::mem::replace(&mut self.existence, Existence::Removed);
         if let Some(streams) = &self.streams {
             streams.cancel();
         }
-        remove(&self.docker, &self.id, existence == Existence::Created).await;
+        self.place.ours(true);
+        let engine = self.place.engine();
+        remove(
+            engine,
+            &self.docker,
+            &self.id,
+            existence == Existence::Created,
+        )
+        .await;
     }
 }
 
@@ -138,36 +189,49 @@ impl Drop for DockerWard {
         }
         let (docker, id) = (self.docker.clone(), self.id.clone());
         let held = (self.folder.take(), self.network.take());
+        let place = self.place.clone();
+        place.ours(true);
         self.tasks.spawn(async move {
-            remove(&docker, &id, existence == Existence::Created).await;
+            let engine = place.engine();
+            remove(engine, &docker, &id, existence == Existence::Created).await;
             drop(held);
         });
     }
 }
 
-/// Removes a container by force, and its anonymous volumes. One that may still be in the making
-/// is asked for again: an engine goes on creating what nobody waits for any more.
-pub(super) async fn remove(docker: &Docker, id: &str, exists: bool) {
+/// Removes a container by force, and its anonymous volumes, as soon as there is an engine to do it.
+/// One that may still be in the making is asked for again: an engine goes on creating what nobody
+/// waits for any more.
+pub(super) async fn remove(engine: &Engine, docker: &Docker, id: &str, exists: bool) {
+    let deadline = Instant::now() + REMOVAL;
     let mut pause = Duration::from_millis(100);
-    for _ in 0..REMOVAL_TRIES {
+    let mut absent = 0;
+    while timeout_at(deadline, engine.up()).await.is_ok() {
         let options = RemoveContainerOptionsBuilder::default()
             .force(true)
             .v(true)
             .build();
-        match docker.remove_container(id, Some(options)).await {
-            Ok(()) => return,
-            Err(e) if is_missing(&e) && exists => return,
-            Err(e) => tracing::debug!(container = id, error = %e, "removing"),
+        match timeout(REMOVAL_TRY, docker.remove_container(id, Some(options))).await {
+            Ok(Ok(())) => return,
+            Ok(Err(e)) if is_missing(&e) => {
+                absent += 1;
+                if exists || absent == REMOVAL_TRIES {
+                    return;
+                }
+            }
+            Ok(Err(e)) => tracing::debug!(container = id, error = %e, "removing"),
+            Err(_) => tracing::debug!(container = id, "removing: no answer"),
         }
-        tokio::time::sleep(pause).await;
-        pause *= 2;
+        if Instant::now() >= deadline {
+            break;
+        }
+        sleep(pause).await;
+        pause = (pause * 2).min(REMOVAL_PAUSE);
     }
-    if exists {
-        tracing::warn!(
-            container = id,
-            "could not be removed; the next start will try again"
-        );
-    }
+    tracing::warn!(
+        container = id,
+        "could not be removed; it will be when the engine is next back, or at the next start"
+    );
 }
 
 /// Waits for the container's end.
@@ -177,7 +241,11 @@ pub(super) async fn wait(docker: &Docker, id: &str) -> Exit {
         Some(Ok(response)) => response.status_code,
         // Not an error: this is how the client reports an exit code other than zero.
         Some(Err(bollard::errors::Error::DockerContainerWaitError { code, .. })) => code,
-        Some(Err(_)) | None => return Exit::Unknown,
+        Some(Err(e)) if is_missing(&e) => return Exit::Lost(Loss::Removed),
+        Some(Err(bollard::errors::Error::DockerResponseServerError { .. })) => {
+            return Exit::Unknown;
+        }
+        Some(Err(_)) | None => return Exit::Lost(Loss::Engine),
     };
     let state = docker
         .inspect_container(id, None)

@@ -22,8 +22,15 @@ pub(in crate::store) async fn bounded<T>(
     }
 }
 
+/// What the databases call a full disk: SQLITE_FULL, and Postgres' disk_full.
+const DISK_FULL: [&str; 2] = ["13", "53100"];
+
 /// An error of a read, or of a write that no rule of ours can stop.
 pub(in crate::store) fn unavailable(error: sqlx::Error) -> StoreError {
+    let code = error.as_database_error().and_then(|e| e.code());
+    if code.is_some_and(|code| DISK_FULL.contains(&&*code)) {
+        return StoreError::Full(error.into());
+    }
     StoreError::unavailable(error)
 }
 
@@ -34,7 +41,7 @@ pub(in crate::store) fn refused(
     parent: Resource,
 ) -> StoreError {
     let Some(database) = error.as_database_error() else {
-        return StoreError::unavailable(error);
+        return unavailable(error);
     };
     // Postgres names the broken rule; SQLite names its columns, in the message and nowhere else.
     let is_source = database.constraint() == Some("triggers_source")
@@ -43,6 +50,6 @@ pub(in crate::store) fn refused(
         ErrorKind::UniqueViolation if is_source => StoreError::Conflict(Conflict::TriggerSource),
         ErrorKind::UniqueViolation => StoreError::Conflict(conflict),
         ErrorKind::ForeignKeyViolation => StoreError::NotFound(parent),
-        _ => StoreError::unavailable(error),
+        _ => unavailable(error),
     }
 }

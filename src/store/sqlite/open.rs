@@ -113,6 +113,25 @@ mod tests {
         assert!(matches!(answer, Err(StoreError::Unavailable(_))));
     }
 
+    // D14
+    #[tokio::test]
+    async fn a_full_disk_is_told_from_a_store_that_is_away() {
+        use crate::store::conformance::an_app;
+        use crate::store::{Store, StoreRead};
+        let dir = tempfile::tempdir().unwrap();
+        let store = SqliteStore::open(dir.path().join("fn.db")).await.unwrap();
+        // As many pages as it has.
+        sqlx::query("PRAGMA max_page_count = 1")
+            .execute(&store.writer)
+            .await
+            .unwrap();
+        let mut app = an_app("large");
+        app.config.insert("K".to_owned(), "x".repeat(100_000));
+        let answer = store.create_app(&app).await;
+        assert!(matches!(answer, Err(StoreError::Full(_))), "{answer:?}");
+        assert!(store.app_by_name("large").await.is_err());
+    }
+
     #[tokio::test]
     async fn a_row_that_we_would_not_have_written_is_corrupt() {
         use crate::store::StoreRead;

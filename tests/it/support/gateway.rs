@@ -35,6 +35,8 @@ pub(crate) struct Gateway {
     address: String,
     dir: Option<tempfile::TempDir>,
     data: PathBuf,
+    /// The engine it was told to use, if not the one of everybody.
+    engine: Option<String>,
     log: Arc<Mutex<Vec<String>>>,
     client: reqwest::Client,
 }
@@ -51,6 +53,12 @@ impl Gateway {
         let mut gateway = Self::start_in(backend, &data, settings).await;
         gateway.dir = Some(dir);
         gateway
+    }
+
+    /// On an engine of the test's own.
+    #[cfg(feature = "docker-tests")]
+    pub(crate) async fn start_on(backend: Backend, engine: &super::Engine) -> Self {
+        Self::start_with(backend, &[("DOCKER_HOST", &engine.host())]).await
     }
 
     /// On a data folder that outlives it.
@@ -94,6 +102,10 @@ impl Gateway {
             address: String::new(),
             dir: None,
             data: data.to_owned(),
+            engine: settings
+                .iter()
+                .find(|(name, _)| *name == "DOCKER_HOST")
+                .map(|(_, host)| (*host).to_owned()),
             log,
             client: reqwest::Client::builder()
                 .timeout(PATIENCE)
@@ -231,7 +243,7 @@ impl Gateway {
     pub(crate) async fn containers(&self) -> Vec<String> {
         if self.backend.is_docker() {
             #[cfg(feature = "docker-tests")]
-            return crate::docker::containers(&self.identity()).await;
+            return crate::docker::containers(self.engine.as_deref(), &self.identity()).await;
         }
         children(self.pid())
     }
@@ -266,7 +278,7 @@ impl Drop for Gateway {
         let _ = self.child.start_kill();
         #[cfg(feature = "docker-tests")]
         if self.backend.is_docker() {
-            crate::docker::remove_all(&self.identity());
+            crate::docker::remove_all(self.engine.as_deref(), &self.identity());
         }
         if std::thread::panicking() {
             eprintln!("the server's log:\n{}", self.log());

@@ -1,9 +1,13 @@
 //! A gateway under test and what it takes to fill it.
 
+#[cfg(feature = "docker-tests")]
+mod engine;
 mod gateway;
 mod images;
 mod raw;
 
+#[cfg(feature = "docker-tests")]
+pub(crate) use engine::Engine;
 pub(crate) use gateway::{Gateway, Reply, run_cli};
 pub(crate) use images::Example;
 pub(crate) use raw::{Answer, Raw};
