@@ -26,6 +26,8 @@ mod stream;
 mod support;
 
 #[cfg(feature = "docker-tests")]
+mod chaos;
+#[cfg(feature = "docker-tests")]
 mod docker;
 #[cfg(feature = "docker-tests")]
 mod engine;

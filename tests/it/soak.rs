@@ -64,10 +64,14 @@ struct Tally {
 }
 
 /// A small random generator, so that a failure can be repeated.
-struct Random(usize);
+pub(crate) struct Random(usize);
 
 impl Random {
-    fn below(&mut self, bound: usize) -> usize {
+    pub(crate) fn new(seed: usize) -> Self {
+        Self(0x9e37_79b9_7f4a_7c15 + seed * 2)
+    }
+
+    pub(crate) fn below(&mut self, bound: usize) -> usize {
         self.0 ^= self.0 << 13;
         self.0 ^= self.0 >> 7;
         self.0 ^= self.0 << 17;
@@ -132,7 +136,7 @@ async fn no_answer_ever_reaches_another_caller(backend: Backend) {
     let mut after = Vec::new();
     for (round, calls) in rounds.into_iter().enumerate() {
         let callers = (0..CALLERS).map(|caller| {
-            let random = Random(0x9e37_79b9_7f4a_7c15 + caller * 2 + round);
+            let random = Random::new(caller * 2 + round);
             call(
                 &gateway,
                 caller,

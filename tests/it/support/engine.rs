@@ -60,6 +60,13 @@ impl Engine {
         String::from_utf8(output.stdout).unwrap().trim().to_owned()
     }
 
+    /// As [`docker`](Self::docker), for what may fail.
+    pub(crate) fn try_docker(&self, args: &[&str]) -> bool {
+        let mut client = Command::new("docker");
+        client.args(["-H", &self.host()]).args(args);
+        client.output().unwrap().status.success()
+    }
+
     /// The containers of all gateways that are on it.
     pub(crate) fn containers(&self) -> Vec<String> {
         let ids = self.docker(&["ps", "-aq", "--no-trunc", "--filter", "label=kiln.instance"]);
