@@ -212,6 +212,30 @@ async fn an_engine_that_comes_late_is_swept_then() {
     );
 }
 
+// D11, D12
+#[tokio::test(flavor = "multi_thread")]
+async fn a_gateway_ends_without_its_engine_and_cleans_up_later() {
+    let mut engine = Engine::start().await;
+    let host = engine.host();
+    let settings = [("DOCKER_HOST", &*host)];
+    let dir = tempfile::tempdir().unwrap();
+    let data = dir.path().join("data");
+    let mut first = Gateway::start_in(Backend::Link, &data, &settings).await;
+    engine.load(&first, Example::Misbehave).await;
+    first.function("m", Example::Misbehave, json!({})).await;
+    first.post("/t/t/m", "warm").await;
+    engine.kill9();
+    first.signal(Signal::TERM);
+    assert!(first.exit().await.success(), "{}", first.log());
+    let told = "what is left on it is removed at the next start";
+    assert!(first.log().contains(told), "{}", first.log());
+    engine.restart().await;
+    assert_eq!(engine.containers().len(), 1);
+    let second = Gateway::start_in(Backend::Link, &data, &settings).await;
+    assert!(engine.containers().is_empty(), "{:?}", engine.containers());
+    stopped(second).await;
+}
+
 // D10
 #[tokio::test(flavor = "multi_thread")]
 async fn a_network_that_is_gone_is_named_until_it_is_back() {

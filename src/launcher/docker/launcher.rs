@@ -260,7 +260,12 @@ impl Launcher for DockerLauncher {
     async fn shutdown(&self) {
         self.tasks.close();
         // The lookout tells when an engine that is away can be asked to remove what is left.
-        self.tasks.wait().await;
+        tokio::select! {
+            () = self.tasks.wait() => {}
+            () = self.engine.silent() => tracing::warn!(
+                "the container engine does not answer: what is left on it is removed at the next start"
+            ),
+        }
         self.watching.token().cancel();
         self.background.close();
         self.background.wait().await;
