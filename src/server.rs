@@ -258,6 +258,8 @@ fn docker_config(config: &ServerConfig, identity: &str, sockets: &Path) -> Docke
         stdio,
         tag: config.container_label_tag.clone(),
         networks: config.docker_networks.clone(),
+        prepared_networks: config.prepared_networks as usize,
+        prepared_use_once: config.prepared_use_once,
         limits: config.container_limits,
         start_timeout: config.start_timeout,
         pull_timeout: config.pull_timeout,

@@ -193,6 +193,11 @@ pub struct ServerConfig {
     pub docker_host: Option<String>,
     /// Network of the functions' containers (`FN_DOCKER_NETWORKS`); the engine's default if unset.
     pub docker_networks: Vec<String>,
+    /// Networks kept prepared for containers to come, of each of those
+    /// (`FN_EXPERIMENTAL_PREFORK_POOL_SIZE`).
+    pub prepared_networks: u32,
+    /// Whether such a one serves one container only (`FN_EXPERIMENTAL_PREFORK_POOL_USE_ONCE`).
+    pub prepared_use_once: bool,
     /// What containers may use and do.
     pub container_limits: ContainerLimits,
     /// Folder for the per-container socket folders (`FN_IOFS_PATH`); absolute.
@@ -290,6 +295,17 @@ impl ServerConfig {
                 .split_whitespace()
                 .map(str::to_owned)
                 .collect(),
+            prepared_networks: env.number(
+                "FN_EXPERIMENTAL_PREFORK_POOL_SIZE",
+                2,
+                0..=1000,
+                "networks",
+            )?,
+            prepared_use_once: env.parse(
+                "FN_EXPERIMENTAL_PREFORK_POOL_USE_ONCE",
+                false,
+                "true or false",
+            )?,
             container_limits: container_limits(env)?,
             iofs_dir: match env.path("FN_IOFS_PATH")? {
                 Some(dir) => cwd.join(dir),
@@ -469,6 +485,7 @@ mod tests {
         assert_eq!(config.db_retries, 10);
         assert_eq!(config.calls_max_age, Duration::from_secs(604_800));
         assert_eq!(config.calls_max_count, 100_000);
+        assert_eq!(config.prepared_networks, 2);
         assert_eq!(config.start_timeout, Duration::from_secs(30));
         assert_eq!(config.request_head_timeout, Duration::from_secs(30));
         assert_eq!(config.request_body_timeout, Duration::from_secs(30));

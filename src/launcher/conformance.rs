@@ -398,7 +398,7 @@ mod docker {
             .unwrap();
     }
 
-    async fn docker_conforms(stdio: StdioPath) {
+    async fn docker_conforms(stdio: StdioPath, prepared_networks: usize) {
         for behaviour in [
             Cat,
             Exit7,
@@ -413,10 +413,17 @@ mod docker {
             build(behaviour).await;
         }
         let sockets = tempfile::tempdir().unwrap();
-        let identity = format!("conformance-{stdio:?}");
+        let identity = format!("conformance-{stdio:?}-{prepared_networks}");
+        let network = if prepared_networks > 0 {
+            "bridge"
+        } else {
+            "none"
+        };
         let config = DockerConfig {
+            host: std::env::var("DOCKER_HOST").ok(),
             stdio,
-            networks: vec!["none".to_owned()],
+            networks: vec![network.to_owned()],
+            prepared_networks,
             ..DockerConfig::new(identity, sockets.path())
         };
         let launcher = DockerLauncher::connect(config).await.unwrap();
@@ -431,11 +438,17 @@ mod docker {
 
     #[tokio::test]
     async fn docker_conforms_over_link() {
-        docker_conforms(StdioPath::Link).await;
+        docker_conforms(StdioPath::Link, 0).await;
     }
 
     #[tokio::test]
     async fn docker_conforms_over_attach() {
-        docker_conforms(StdioPath::Attach).await;
+        docker_conforms(StdioPath::Attach, 0).await;
+    }
+
+    #[tokio::test]
+    async fn docker_conforms_in_networks_that_were_there_before() {
+        docker_conforms(StdioPath::Link, 2).await;
+        docker_conforms(StdioPath::Attach, 2).await;
     }
 }

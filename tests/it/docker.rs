@@ -9,7 +9,16 @@ use serde_json::json;
 
 use crate::support::{Backend, Example, Gateway};
 
+/// The functions' containers.
 pub(crate) async fn containers(identity: &str) -> Vec<String> {
+    labelled(identity, |role| role.is_none()).await
+}
+
+/// The containers of the gateway `identity` whose role is a wanted one.
+pub(crate) async fn labelled(
+    identity: &str,
+    wanted: impl Fn(Option<&String>) -> bool,
+) -> Vec<String> {
     let label = format!("kiln.instance={identity}");
     let filters = std::collections::HashMap::from([("label".to_owned(), vec![label])]);
     let options = ListContainersOptionsBuilder::default()
@@ -18,7 +27,11 @@ pub(crate) async fn containers(identity: &str) -> Vec<String> {
         .build();
     let docker = Docker::connect_with_unix_defaults().unwrap();
     let found = docker.list_containers(Some(options)).await.unwrap();
-    found.into_iter().filter_map(|c| c.id).collect()
+    found
+        .into_iter()
+        .filter(|c| wanted(c.labels.as_ref().and_then(|l| l.get("kiln.role"))))
+        .filter_map(|c| c.id)
+        .collect()
 }
 
 /// For the end of a failed test, which has no runtime to await on.

@@ -28,3 +28,5 @@ mod support;
 mod docker;
 #[cfg(feature = "docker-tests")]
 mod golden;
+#[cfg(feature = "docker-tests")]
+mod prepared;

@@ -3,12 +3,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
+use bollard::Docker;
 use bollard::query_parameters::{CreateContainerOptionsBuilder, ListContainersOptionsBuilder};
 use futures_util::future::join_all;
 use tokio_util::task::TaskTracker;
 
 use super::engine::{Engine, is_missing, refused};
 use super::link::Links;
+use super::namespace::{Namespace, Namespaces};
 use super::network::{Membership, Networks};
 use super::ward::DockerWard;
 use super::{attach, image, link, settings};
@@ -45,6 +47,10 @@ pub struct DockerConfig {
     /// As docker's `--network`, each container in the one with the fewest of ours; none for the
     /// engine's default.
     pub networks: Vec<String>,
+    /// How many namespaces are kept prepared for every network.
+    pub prepared_networks: usize,
+    /// Whether such a namespace serves one container only.
+    pub prepared_use_once: bool,
     pub limits: ContainerLimits,
     /// From create to the function's program running.
     pub start_timeout: Duration,
@@ -52,7 +58,8 @@ pub struct DockerConfig {
 }
 
 impl DockerConfig {
-    /// Defaults for the local engine with link stdio: user 1000, the engine's default network.
+    /// Defaults for the local engine with link stdio: user 1000, the engine's default network,
+    /// nothing prepared.
     pub fn new(identity: impl Into<String>, sockets: impl Into<PathBuf>) -> Self {
         Self {
             host: None,
@@ -62,6 +69,8 @@ impl DockerConfig {
             sockets: sockets.into(),
             user: Some("1000:1000".to_owned()),
             networks: Vec::new(),
+            prepared_networks: 0,
+            prepared_use_once: false,
             limits: ContainerLimits::default(),
             start_timeout: Duration::from_secs(30),
             pull_timeout: Duration::from_secs(600),
@@ -77,7 +86,29 @@ pub struct DockerLauncher {
     folders: Folders,
     links: Option<Links>,
     networks: Networks,
+    namespaces: Namespaces,
     tasks: TaskTracker,
+}
+
+/// Where a container is put.
+struct Place {
+    network: Option<Membership>,
+    namespace: Option<Namespace>,
+}
+
+impl Place {
+    /// As docker's `--network`.
+    fn mode(&self) -> Option<String> {
+        let namespace = self.namespace.as_ref();
+        let network = || {
+            self.network
+                .as_ref()
+                .map(|network| network.name().to_owned())
+        };
+        namespace
+            .map(|namespace| namespace.sleeper().network_mode())
+            .or_else(network)
+    }
 }
 
 impl DockerLauncher {
@@ -105,18 +136,51 @@ impl DockerLauncher {
             StdioPath::Attach => None,
         };
         let engine = Engine::new(config.host.clone());
+        let tasks = TaskTracker::new();
         Ok(Self {
             engine,
             networks: Networks::new(&config.networks),
+            namespaces: Namespaces::new(&config, &tasks),
             config,
             folders,
             links,
-            tasks: TaskTracker::new(),
+            tasks,
         })
     }
 
-    async fn start(&self, spec: &LaunchSpec, id: &str) -> Result<Started, LaunchError> {
+    /// Starts a container in a namespace that is prepared, if there is one.
+    async fn start(&self, spec: &LaunchSpec) -> Result<Started, LaunchError> {
         let docker = self.engine.client().await?;
+        let _launching = self.namespaces.launching(docker);
+        let network = self.networks.join();
+        let namespace = self.namespaces.take(network.as_ref().map(Membership::name));
+        let sleeper = namespace.as_ref().map(Namespace::sleeper);
+        let place = Place { network, namespace };
+        let error = match self.start_in(docker, spec, place).await {
+            Ok(started) => return Ok(started),
+            Err(error) => error,
+        };
+        match sleeper {
+            Some(sleeper) if sleeper.is_gone().await => {
+                tracing::info!(%error, "a prepared network is gone, starting without");
+                self.namespaces.forget();
+                let place = Place {
+                    network: self.networks.join(),
+                    namespace: None,
+                };
+                self.start_in(docker, spec, place).await
+            }
+            _ => Err(error),
+        }
+    }
+
+    async fn start_in(
+        &self,
+        docker: &Docker,
+        spec: &LaunchSpec,
+        place: Place,
+    ) -> Result<Started, LaunchError> {
+        let id = &ulid::Ulid::generate().to_string();
         let host = |doing| move |source| LaunchError::Host { doing, source };
         let folder = self.folders.make(id)?;
         let mut binds = Vec::new();
@@ -144,11 +208,9 @@ impl DockerLauncher {
         if doorstep.is_some() {
             ward.watch();
         }
-        let network = self.networks.join();
         let entrypoint = listener.is_some().then(link::entrypoint);
-        let name = network.as_ref().map(Membership::name);
-        let body = settings::create_body(&self.config, spec, name, entrypoint, binds);
-        ward.joined(network);
+        let body = settings::create_body(&self.config, spec, place.mode(), entrypoint, binds);
+        ward.joined(place.network, place.namespace);
         let name = CreateContainerOptionsBuilder::default().name(id).build();
         match docker.create_container(Some(name), body).await {
             Ok(_) => ward.created(),
@@ -210,9 +272,8 @@ impl Launcher for DockerLauncher {
     }
 
     async fn launch(&self, spec: &LaunchSpec) -> Result<Instance, LaunchError> {
-        let id = ulid::Ulid::generate().to_string();
         let limit = self.config.start_timeout;
-        let started = tokio::time::timeout(limit, self.start(spec, &id)).await;
+        let started = tokio::time::timeout(limit, self.start(spec)).await;
         let Started { instance, doorstep } =
             started.unwrap_or_else(|_| Err(LaunchError::Slow(limit.as_secs())))?;
         match doorstep {
@@ -236,10 +297,13 @@ impl Launcher for DockerLauncher {
             .map_err(|e| refused("list containers", &e))?;
         let ids: Vec<String> = found.into_iter().filter_map(|c| c.id).collect();
         join_all(ids.iter().map(|id| super::ward::remove(docker, id, true))).await;
+        // Not before: what is prepared carries the same label.
+        self.namespaces.refill(docker);
         Ok(ids.len())
     }
 
     async fn shutdown(&self) {
+        self.namespaces.close();
         self.tasks.close();
         self.tasks.wait().await;
     }

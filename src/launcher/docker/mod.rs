@@ -5,6 +5,8 @@
 //! function; the engine never sees a byte. *Attach*: the engine's own API, for engines on other
 //! hosts. Both give the same [`Instance`](crate::launcher::Instance).
 //!
+//! Half of what a start costs is setting up a network, so some are kept prepared: `namespace.rs`.
+//!
 //! Containers carry `kiln.` labels; `kiln.instance` names the gateway that owns them.
 
 mod attach;
@@ -12,8 +14,10 @@ mod engine;
 mod image;
 mod launcher;
 mod link;
+mod namespace;
 mod network;
 mod settings;
+mod sleeper;
 mod ward;
 
 pub use launcher::{DockerConfig, DockerLauncher, StdioPath};

@@ -60,19 +60,21 @@ fn env(spec: &LaunchSpec) -> Vec<String> {
 }
 
 fn labels(config: &DockerConfig, spec: &LaunchSpec) -> HashMap<String, String> {
-    let mut labels: HashMap<_, _> = [
-        ("kiln.instance", &config.identity),
+    let function = [
         ("kiln.app", &spec.app),
         ("kiln.function", &spec.function),
         ("kiln.image", &spec.image.reference),
-    ]
-    .into_iter()
-    .map(|(k, v)| (k.to_owned(), v.clone()))
-    .collect();
-    if let Some(tag) = &config.tag {
-        labels.insert("kiln.tag".to_owned(), tag.clone());
-    }
-    labels
+    ];
+    let function = function.map(|(k, v)| (k.to_owned(), v.clone()));
+    owner(config).chain(function).collect()
+}
+
+/// Labels that say whose a container is.
+pub(super) fn owner(config: &DockerConfig) -> impl Iterator<Item = (String, String)> {
+    let tag = config.tag.as_ref().map(|tag| ("kiln.tag", tag));
+    std::iter::once(("kiln.instance", &config.identity))
+        .chain(tag)
+        .map(|(k, v)| (k.to_owned(), v.clone()))
 }
 
 fn host_config(

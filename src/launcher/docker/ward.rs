@@ -11,6 +11,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use super::engine::is_missing;
+use super::namespace::Namespace;
 use super::network::Membership;
 use crate::launcher::Exit;
 use crate::launcher::folder::Folder;
@@ -21,7 +22,7 @@ use crate::launcher::supervise::Ward;
 const REMOVAL_TRIES: u32 = 6;
 
 /// What is known of a container.
-#[derive(Clone, Copy, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Existence {
     /// The engine was asked to create it and has not answered.
     Unknown,
@@ -30,6 +31,7 @@ enum Existence {
 }
 
 /// A container that is removed when this is dropped.
+#[derive(Debug)]
 pub(super) struct DockerWard {
     docker: Docker,
     tasks: TaskTracker,
@@ -40,6 +42,8 @@ pub(super) struct DockerWard {
     watched: bool,
     /// Given up after the container.
     network: Option<Membership>,
+    /// Given back after the container.
+    namespace: Option<Namespace>,
     existence: Existence,
 }
 
@@ -58,6 +62,7 @@ impl DockerWard {
             streams: None,
             watched: false,
             network: None,
+            namespace: None,
             existence: Existence::Unknown,
         }
     }
@@ -69,12 +74,19 @@ impl DockerWard {
 
     /// The engine has refused to create the container.
     pub(super) fn refused(mut self) {
+        self.forget();
+        free(self.namespace.take());
+    }
+
+    /// There is nothing to remove.
+    pub(super) fn forget(&mut self) {
         self.existence = Existence::Removed;
     }
 
-    /// The container's place in a network.
-    pub(super) fn joined(&mut self, network: Option<Membership>) {
+    /// The container's place in a network, and the namespace that it shares.
+    pub(super) fn joined(&mut self, network: Option<Membership>, namespace: Option<Namespace>) {
         self.network = network;
+        self.namespace = namespace;
     }
 
     /// The container's end is waited for from now on: nothing else would tell of it.
@@ -126,7 +138,15 @@ impl Ward for DockerWard {
         if let Some(streams) = &self.streams {
             streams.cancel();
         }
-        remove(&self.docker, &self.id, existence == Existence::Created).await;
+        if remove(&self.docker, &self.id, existence == Existence::Created).await {
+            free(self.namespace.take());
+        }
+    }
+}
+
+fn free(namespace: Option<Namespace>) {
+    if let Some(namespace) = namespace {
+        namespace.free();
     }
 }
 
@@ -138,16 +158,20 @@ impl Drop for DockerWard {
         }
         let (docker, id) = (self.docker.clone(), self.id.clone());
         let held = (self.folder.take(), self.network.take());
+        let namespace = self.namespace.take();
         self.tasks.spawn(async move {
-            remove(&docker, &id, existence == Existence::Created).await;
+            if remove(&docker, &id, existence == Existence::Created).await {
+                free(namespace);
+            }
             drop(held);
         });
     }
 }
 
 /// Removes a container by force, and its anonymous volumes. One that may still be in the making
-/// is asked for again: an engine goes on creating what nobody waits for any more.
-pub(super) async fn remove(docker: &Docker, id: &str, exists: bool) {
+/// is asked for again: an engine goes on creating what nobody waits for any more. Returns whether
+/// it is certain that it is no more.
+pub(super) async fn remove(docker: &Docker, id: &str, exists: bool) -> bool {
     let mut pause = Duration::from_millis(100);
     for _ in 0..REMOVAL_TRIES {
         let options = RemoveContainerOptionsBuilder::default()
@@ -155,8 +179,8 @@ pub(super) async fn remove(docker: &Docker, id: &str, exists: bool) {
             .v(true)
             .build();
         match docker.remove_container(id, Some(options)).await {
-            Ok(()) => return,
-            Err(e) if is_missing(&e) && exists => return,
+            Ok(()) => return true,
+            Err(e) if is_missing(&e) && exists => return true,
             Err(e) => tracing::debug!(container = id, error = %e, "removing"),
         }
         tokio::time::sleep(pause).await;
@@ -168,6 +192,7 @@ pub(super) async fn remove(docker: &Docker, id: &str, exists: bool) {
             "could not be removed; the next start will try again"
         );
     }
+    false
 }
 
 /// Waits for the container's end.
