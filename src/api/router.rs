@@ -1,5 +1,6 @@
 use std::sync::Arc;
 
+use async_trait::async_trait;
 use axum::Router;
 use axum::extract::Request;
 use axum::middleware::{Next, from_fn, from_fn_with_state};
@@ -26,8 +27,9 @@ pub struct Health {
 }
 
 /// Knows what functions have of containers.
+#[async_trait]
 pub trait Scaling: std::fmt::Debug + Send + Sync {
-    fn status(&self, callable: &Callable) -> ScaleStatus;
+    async fn status(&self, callable: &Callable) -> ScaleStatus;
 }
 
 /// What the control plane needs to know of the server it runs in.

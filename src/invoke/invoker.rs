@@ -60,8 +60,8 @@ impl Invoker {
     }
 
     /// What `callable` has and should have.
-    pub fn scaling(&self, callable: &Callable) -> ScaleStatus {
-        self.bindings.status(callable)
+    pub async fn scaling(&self, callable: &Callable) -> ScaleStatus {
+        self.bindings.status(callable).await
     }
 
     /// Calls `callable` and waits for the start of its response, or for all of a small one.

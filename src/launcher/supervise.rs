@@ -7,6 +7,7 @@ use tokio_util::task::TaskTracker;
 
 use crate::launcher::Stderr;
 use crate::launcher::stderr::Stream;
+use crate::launcher::usage::Gauge;
 
 /// How long a function may take to exit once its stdin is closed, or once it has closed its
 /// stdout, before it is killed.
@@ -56,6 +57,7 @@ enum Command {
 pub struct Control {
     commands: mpsc::UnboundedSender<Command>,
     exit: watch::Receiver<Option<Exit>>,
+    gauge: Option<Arc<dyn Gauge>>,
 }
 
 impl fmt::Debug for Command {
@@ -85,6 +87,11 @@ impl Control {
         let _ = self.commands.send(Command::Close(patience));
     }
 
+    /// What tells how much the instance uses.
+    pub fn gauge(&self) -> Option<&Arc<dyn Gauge>> {
+        self.gauge.as_ref()
+    }
+
     /// Waits for the end of an instance that is watched.
     pub fn ended(&self) -> impl Future<Output = Exit> + Send + use<> {
         let mut exit = self.exit.clone();
@@ -111,6 +118,10 @@ pub(crate) trait Ward: Send + 'static {
     /// Whether [`Ward::ended`] is cheap enough, or needed enough, to wait for all the
     /// instance's life.
     fn watched(&self) -> bool;
+    /// What tells how much the instance uses.
+    fn gauge(&self) -> Option<Arc<dyn Gauge>> {
+        None
+    }
     /// Asks the instance to end, by SIGTERM; it may have ended already.
     fn terminate(&mut self) -> impl Future<Output = ()> + Send;
     /// Ends the instance; it may have ended already.
@@ -129,6 +140,7 @@ pub(crate) fn supervise<W: Ward>(
 ) -> Control {
     let (commands, mut inbox) = mpsc::unbounded_channel();
     let (report, exit) = watch::channel(None);
+    let gauge = ward.gauge();
     tasks.spawn(async move {
         let log = stderr.pump(stream);
         tokio::pin!(log);
@@ -160,7 +172,11 @@ pub(crate) fn supervise<W: Ward>(
         report.send_replace(Some(exit));
         ward.remove().await;
     });
-    Control { commands, exit }
+    Control {
+        commands,
+        exit,
+        gauge,
+    }
 }
 
 /// Waits for the end within the grace, reading stderr all the while; kills after it. `patience`:

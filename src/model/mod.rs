@@ -29,5 +29,7 @@ pub use limits::{
     MAX_TIMEOUT_SECS, MilliCpus,
 };
 pub use route::{InvocationType, Route, UnknownType, clean_path};
-pub use scale::{InvalidScale, SCALE_ANNOTATION, Scale, ScaleMode, ScaleSample, ScaleStatus};
+pub use scale::{
+    InvalidScale, SCALE_ANNOTATION, Scale, ScaleMode, ScaleSample, ScaleStatus, Usage,
+};
 pub use time::Timestamp;

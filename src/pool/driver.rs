@@ -1,10 +1,11 @@
 use std::collections::BTreeMap;
 use std::ops::{Deref, DerefMut};
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, OnceLock, Weak};
 use std::task::{Context, Waker};
 use std::time::Duration;
 
+use futures_util::future::join_all;
 use parking_lot::Mutex;
 use thiserror::Error;
 use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore, oneshot};
@@ -17,8 +18,8 @@ use super::reaper;
 use super::record::{self, ScaleLog};
 use super::scale::{Decision, Moment, Scaler};
 use super::state::{Arrival, Bounds, Counts, Offer, State};
-use crate::launcher::{Instance, LaunchError, LaunchSpec, Launcher};
-use crate::model::{Format, Scale};
+use crate::launcher::{Gauge, Instance, LaunchError, LaunchSpec, Launcher};
+use crate::model::{Format, Scale, Usage};
 
 /// Bounds of one pool.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -133,6 +134,8 @@ pub struct Pool {
     cold_waiting: AtomicUsize,
     /// A start has ended, well or not.
     news: Notify,
+    /// Of all containers there are.
+    gauges: Mutex<Vec<Weak<dyn Gauge>>>,
     pub(super) inner: Mutex<Inner>,
 }
 
@@ -187,6 +190,7 @@ impl Pool {
             cold: Arc::new(Semaphore::new(config.max)),
             cold_waiting: AtomicUsize::new(0),
             news: Notify::new(),
+            gauges: Mutex::default(),
             inner: Mutex::new(inner),
         });
         pool.starts.spawn(reaper::run(Arc::downgrade(&pool)));
@@ -316,7 +320,7 @@ impl Pool {
             self.cold_failed(&error);
             PoolError::Launch(error)
         })?;
-        let mut slot = Slot::new(self, Lane::new(instance));
+        let mut slot = Slot::new(self, self.lane(instance));
         slot.cold = Some(place);
         Ok(slot)
     }
@@ -399,11 +403,32 @@ impl Pool {
         match launched {
             Ok(instance) => {
                 self.inner.lock().state.started();
-                self.offer(Lane::new(instance));
+                self.offer(self.lane(instance));
             }
             Err(error) => self.start_failed(Arc::new(error)),
         }
         self.news.notify_waiters();
+    }
+
+    fn lane(&self, instance: Instance) -> Lane {
+        let lane = Lane::new(instance);
+        let mut gauges = self.gauges.lock();
+        gauges.retain(|gauge| gauge.strong_count() > 0);
+        gauges.extend(lane.gauge().map(Arc::downgrade));
+        lane
+    }
+
+    /// What all containers use now; `None` if none of them can tell.
+    pub async fn usage(&self) -> Option<Usage> {
+        let gauges: Vec<_> = {
+            let gauges = self.gauges.lock();
+            gauges.iter().filter_map(Weak::upgrade).collect()
+        };
+        let read = join_all(gauges.into_iter().map(Gauge::read)).await;
+        read.into_iter().flatten().reduce(|all, one| Usage {
+            memory_bytes: all.memory_bytes + one.memory_bytes,
+            cpu: all.cpu + one.cpu,
+        })
     }
 
     fn start_failed(self: &Arc<Self>, error: Arc<LaunchError>) {

@@ -366,7 +366,7 @@ async fn a_kept_container_that_dies_at_its_start_is_not_started_in_a_loop() {
     tokio::time::sleep(Duration::from_secs(600)).await;
     let started = fake.started();
     assert!((10..20).contains(&started), "{started}");
-    let status = pool.status();
+    let status = pool.status().await;
     let (failure, _) = status.failure.expect("it says why");
     assert!(failure.contains("before its first call"), "{failure}");
     let refused = pool.check_out().await.unwrap_err();

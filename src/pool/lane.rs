@@ -7,7 +7,7 @@ use bytes::BytesMut;
 
 use tokio::time::Instant;
 
-use crate::launcher::{Control, Exit, Instance, Now, Socket, Stderr, Stdin, Stdout};
+use crate::launcher::{Control, Exit, Gauge, Instance, Now, Socket, Stderr, Stdin, Stdout};
 
 /// A connection to a function's socket is not used after it rested for this long: the function
 /// may be about to end it, and a request on its way would be lost. As Fn does.
@@ -183,6 +183,11 @@ impl Lane {
     /// Finds out how the function ended, its stdout having ended.
     pub fn autopsy(&self) -> impl Future<Output = Exit> + Send + use<> {
         self.control.autopsy()
+    }
+
+    /// What tells how much the container uses.
+    pub(super) fn gauge(&self) -> Option<&Arc<dyn Gauge>> {
+        self.control.gauge()
     }
 
     /// What the function logs.

@@ -3,6 +3,8 @@
 use std::path::Path;
 use std::sync::Arc;
 
+use async_trait::async_trait;
+
 use crate::api;
 use crate::config::{ScaleLogTo, ScaleLogWhat, ScaleLogging};
 use crate::invoke::Invoker;
@@ -14,9 +16,10 @@ use crate::telemetry;
 #[derive(Debug)]
 pub(super) struct Pools(pub(super) Arc<Invoker>);
 
+#[async_trait]
 impl api::Scaling for Pools {
-    fn status(&self, callable: &Callable) -> ScaleStatus {
-        self.0.scaling(callable)
+    async fn status(&self, callable: &Callable) -> ScaleStatus {
+        self.0.scaling(callable).await
     }
 }
 

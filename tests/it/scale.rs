@@ -13,6 +13,7 @@ backends!(
     a_target_is_reached_in_steps_that_are_written_down,
     the_minimum_is_warm_after_a_deploy_and_after_a_restart,
     more_waiters_than_allowed_are_told_to_come_later,
+    what_containers_use_is_told_when_somebody_asks,
 );
 
 async fn function(gateway: &Gateway, scale: Value) {
@@ -31,6 +32,25 @@ async fn status(gateway: &Gateway) -> Value {
     let reply = gateway.get(&format!("/v2/fns/{id}/scale")).await;
     assert_eq!(reply.status, 200, "{}", reply.text());
     serde_json::from_slice(&reply.body).unwrap()
+}
+
+async fn what_containers_use_is_told_when_somebody_asks(backend: Backend) {
+    let gateway = Gateway::start(backend).await;
+    function(&gateway, json!({ "min": 1 })).await;
+    assert_eq!(gateway.post("/t/t/m", "works").await.text(), "works");
+    let one = status(&gateway).await;
+    // Less than a page, or more than the container may have, is something else's.
+    let memory = one["memory_bytes"].as_u64().unwrap();
+    assert!((4096..=64 << 20).contains(&memory), "{one}");
+    let cpu = one["cpu_seconds"].as_f64().unwrap();
+    assert!((0.0..10.0).contains(&cpu), "{one}");
+    // Those that are in the middle of a call count as well.
+    let calls = calls(&gateway, 3, 3000);
+    let busy = eventually("more containers", async || {
+        let now = status(&gateway).await;
+        now["busy"] == 3 && now["memory_bytes"].as_u64() > Some(memory)
+    });
+    tokio::join!(calls, busy);
 }
 
 async fn the_maximum_is_never_exceeded(backend: Backend) {

@@ -9,7 +9,7 @@ use tower::ServiceExt;
 
 use super::contract;
 use crate::api::{ApiConfig, ApiState, Health, Scaling, Sites, router};
-use crate::model::{Callable, ScaleSample, ScaleStatus};
+use crate::model::{Callable, ScaleSample, ScaleStatus, Usage};
 use crate::store::{Registry, SqliteStore, Store};
 
 /// The largest body that the server under test takes.
@@ -32,14 +32,16 @@ pub(super) struct Answer {
 #[derive(Debug)]
 struct NoPools;
 
+#[async_trait::async_trait]
 impl Scaling for NoPools {
-    fn status(&self, callable: &Callable) -> ScaleStatus {
+    async fn status(&self, callable: &Callable) -> ScaleStatus {
         ScaleStatus {
             mode: callable.scale.mode,
             min: callable.scale.min as usize,
             vote: "none",
             failure: Some(("no engine".to_owned(), std::time::Duration::ZERO)),
             samples: vec![ScaleSample::default()],
+            usage: Some(Usage::default()),
             ..ScaleStatus::default()
         }
     }

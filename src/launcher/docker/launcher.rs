@@ -8,6 +8,7 @@ use bollard::query_parameters::{CreateContainerOptionsBuilder, ListContainersOpt
 use futures_util::future::join_all;
 use tokio_util::task::TaskTracker;
 
+use super::cgroup::Cgroup;
 use super::engine::{Engine, is_missing, refused};
 use super::link::Links;
 use super::namespace::{Namespace, Namespaces};
@@ -212,8 +213,11 @@ impl DockerLauncher {
         let body = settings::create_body(&self.config, spec, place.mode(), entrypoint, binds);
         ward.joined(place.network, place.namespace);
         let name = CreateContainerOptionsBuilder::default().name(id).build();
-        match docker.create_container(Some(name), body).await {
-            Ok(_) => ward.created(),
+        let engine_id = match docker.create_container(Some(name), body).await {
+            Ok(created) => {
+                ward.created();
+                created.id
+            }
             Err(e) if is_missing(&e) => {
                 ward.refused();
                 let image = spec.image.reference.clone();
@@ -223,19 +227,21 @@ impl DockerLauncher {
                 });
             }
             Err(e) => return Err(refused("create the container", &e)),
-        }
+        };
         let log = |pipe| Arc::new(Stderr::new(&spec.app, &spec.function, id, pipe));
         let (stdin, stdout, stderr, control) = match listener {
             Some(listener) => {
                 let mut pipes = Pipes::new(spec.channel).map_err(host("make the pipes"))?;
                 let theirs = std::mem::take(&mut pipes.theirs);
-                link::start(docker, id, listener, theirs, spec).await?;
+                let pid = link::start(docker, id, listener, theirs, spec).await?;
+                ward.started(Cgroup::new(docker, engine_id, pid));
                 let stderr = log(Some(pipes.stderr));
                 let control = supervise(&self.tasks, ward, stderr.clone(), None);
                 (pipes.stdin, pipes.stdout, stderr, control)
             }
             None => {
                 let streams = attach::start(docker, id, spec.channel, &self.tasks).await?;
+                ward.started(Cgroup::new(docker, engine_id, None));
                 let ward = ward.with_streams(streams.ended);
                 let stderr = log(None);
                 let control = supervise(&self.tasks, ward, stderr.clone(), Some(streams.stderr));

@@ -10,6 +10,7 @@
 //! Containers carry `kiln.` labels; `kiln.instance` names the gateway that owns them.
 
 mod attach;
+mod cgroup;
 mod engine;
 mod image;
 mod launcher;

@@ -1,5 +1,6 @@
 //! A container's end: waiting for it, causing it, removing what is left.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use bollard::Docker;
@@ -10,12 +11,14 @@ use futures_util::StreamExt;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use super::cgroup::Cgroup;
 use super::engine::is_missing;
 use super::namespace::Namespace;
 use super::network::Membership;
 use crate::launcher::Exit;
 use crate::launcher::folder::Folder;
 use crate::launcher::supervise::Ward;
+use crate::launcher::usage::Gauge;
 
 /// An engine that is being restarted gets this long to remove a container. What is left after
 /// that is removed when the gateway starts again.
@@ -40,6 +43,7 @@ pub(super) struct DockerWard {
     folder: Option<Folder>,
     streams: Option<CancellationToken>,
     watched: bool,
+    cgroup: Option<Arc<Cgroup>>,
     /// Given up after the container.
     network: Option<Membership>,
     /// Given back after the container.
@@ -61,6 +65,7 @@ impl DockerWard {
             folder,
             streams: None,
             watched: false,
+            cgroup: None,
             network: None,
             namespace: None,
             existence: Existence::Unknown,
@@ -94,6 +99,11 @@ impl DockerWard {
         self.watched = true;
     }
 
+    /// The container's program runs, in these control groups.
+    pub(super) fn started(&mut self, cgroup: Arc<Cgroup>) {
+        self.cgroup = Some(cgroup);
+    }
+
     /// Attached streams do not always end with their container, so the container's end ends
     /// them through `ended`.
     pub(super) fn with_streams(mut self, ended: CancellationToken) -> Self {
@@ -123,6 +133,10 @@ impl Ward for DockerWard {
 
     fn watched(&self) -> bool {
         self.watched || self.streams.is_some()
+    }
+
+    fn gauge(&self) -> Option<Arc<dyn Gauge>> {
+        Some(self.cgroup.clone()? as _)
     }
 
     async fn terminate(&mut self) {
