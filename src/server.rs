@@ -288,6 +288,7 @@ fn invoke_config(config: &ServerConfig) -> InvokeConfig {
         max_waiting: config.max_waiters_per_function as usize,
         max_wait: MAX_WAIT,
         max_starts: MAX_STARTS,
+        freeze_after: config.freeze_idle,
         response_idle: config.response_idle,
         caller_patience: config.response_write_timeout,
         exchange: ExchangeLimits {

@@ -235,6 +235,8 @@ pub struct ServerConfig {
     pub pull_timeout: Duration,
     /// Longest start of a container, until it can be written to (`FN_HOT_START_TIMEOUT_MSECS`).
     pub start_timeout: Duration,
+    /// How long a container idles before it is frozen (`FN_FREEZE_IDLE_MSECS`); never if unset.
+    pub freeze_idle: Option<Duration>,
     /// Time that calls in flight get at shutdown (`FN_SHUTDOWN_GRACE_SECS`).
     pub shutdown_grace: Duration,
     /// Base of the URLs shown to clients (`FN_PUBLIC_LB_URL`), without a trailing slash; the
@@ -344,6 +346,14 @@ impl ServerConfig {
             max_waiters_per_function: env.number("FN_MAX_WAITERS", 1000, 1..=1_000_000, "calls")?,
             pull_timeout: millis(env, "FN_HOT_PULL_TIMEOUT_MSECS", 600_000)?,
             start_timeout: millis(env, "FN_HOT_START_TIMEOUT_MSECS", 30_000)?,
+            freeze_idle: u64::try_from(env.number(
+                "FN_FREEZE_IDLE_MSECS",
+                -1,
+                i64::MIN..=24 * 3600 * 1000,
+                "milliseconds",
+            )?)
+            .ok()
+            .map(Duration::from_millis),
             shutdown_grace: Duration::from_secs(env.number(
                 "FN_SHUTDOWN_GRACE_SECS",
                 30,
@@ -486,6 +496,7 @@ mod tests {
         assert_eq!(config.calls_max_age, Duration::from_secs(604_800));
         assert_eq!(config.calls_max_count, 100_000);
         assert_eq!(config.prepared_networks, 2);
+        assert_eq!(config.freeze_idle, None);
         assert_eq!(config.start_timeout, Duration::from_secs(30));
         assert_eq!(config.request_head_timeout, Duration::from_secs(30));
         assert_eq!(config.request_body_timeout, Duration::from_secs(30));
@@ -502,6 +513,15 @@ mod tests {
     fn zero_bytes_means_the_default_bound() {
         let config = read(&[("FN_MAX_REQUEST_SIZE", "0")]).unwrap();
         assert_eq!(config.max_request_bytes, 64 * MIB);
+    }
+
+    #[test]
+    fn idle_containers_freeze_at_once_later_or_never() {
+        let freeze = |text| read(&[("FN_FREEZE_IDLE_MSECS", text)]).map(|c| c.freeze_idle);
+        assert_eq!(freeze("0").unwrap(), Some(Duration::ZERO));
+        assert_eq!(freeze("50").unwrap(), Some(Duration::from_millis(50)));
+        assert_eq!(freeze("-1").unwrap(), None);
+        assert!(freeze("soon").is_err());
     }
 
     #[test]

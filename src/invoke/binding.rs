@@ -307,6 +307,7 @@ fn pool_config(callable: &Callable, config: &InvokeConfig) -> PoolConfig {
         max_waiting: within(scale.max_waiting, config.max_waiting),
         max_wait: config.max_wait,
         idle_timeout: callable.idle_timeout,
+        freeze_after: config.freeze_after,
         scale,
     }
 }

@@ -26,6 +26,8 @@ pub struct InvokeConfig {
     pub max_wait: Duration,
     /// Most container starts in flight.
     pub max_starts: usize,
+    /// How long a container idles before nothing in it may run until the next call, if ever.
+    pub freeze_after: Option<Duration>,
     /// How long a function may pause within a response whose start was passed on.
     pub response_idle: Duration,
     /// How long a caller may take for the next piece of a response.

@@ -121,6 +121,7 @@ impl Bench {
             max_waiting: 100,
             max_wait: Duration::from_secs(60),
             max_starts: 4,
+            freeze_after: None,
             response_idle: Duration::from_secs(10),
             caller_patience: Duration::from_secs(30),
             exchange: limits,

@@ -104,6 +104,8 @@ async fn conformance(launcher: &dyn Launcher, image: impl Fn(Behaviour) -> Optio
         silence_is_told_from_speech(launcher, &image(Cat).unwrap()).await;
         the_environment_arrives(launcher, &image(Env).unwrap()).await;
         an_instance_that_is_dropped_ends(launcher, &image(Cat).unwrap()).await;
+        what_was_frozen_goes_on_once_it_is_thawed(launcher, &image(Cat).unwrap()).await;
+        what_is_frozen_can_be_ended(launcher, &image(Cat).unwrap()).await;
         if let Some(image) = image(OpensStderr) {
             stderr_lines_are_kept(launcher, &image, &["by path"]).await;
         }
@@ -269,6 +271,48 @@ async fn an_instance_that_is_dropped_ends(launcher: &dyn Launcher, image: &str) 
     drop(control);
     assert_eq!(read(&mut stdout, usize::MAX).await, b"");
     drop(stdin);
+}
+
+async fn what_was_frozen_goes_on_once_it_is_thawed(launcher: &dyn Launcher, image: &str) {
+    let mut instance = launch(launcher, image).await.unwrap();
+    assert!(instance.control.thaw().await, "it runs as it is");
+    for _ in 0..3 {
+        instance.control.freeze();
+        instance.control.freeze();
+        write(&mut instance.stdin, b"x").await;
+        assert!(instance.control.thaw().await);
+        assert_eq!(read(&mut instance.stdout, 1).await, b"x");
+    }
+}
+
+// A signal alone does not end what the kernel has frozen.
+async fn what_is_frozen_can_be_ended(launcher: &dyn Launcher, image: &str) {
+    for end in ["kill", "close", "autopsy", "drop"] {
+        let Instance {
+            stdin,
+            mut stdout,
+            control,
+            ..
+        } = launch(launcher, image).await.unwrap();
+        control.freeze();
+        let ended = control.ended();
+        match end {
+            "kill" => control.kill(),
+            "close" => {
+                close(stdin).await;
+                control.close(true);
+            }
+            "autopsy" => drop(control.autopsy()),
+            _ => drop(control),
+        }
+        let wanted = if end == "close" {
+            Exit::Code(0)
+        } else {
+            Exit::Killed
+        };
+        assert_eq!(ended.await, wanted, "{end}");
+        assert_eq!(read(&mut stdout, usize::MAX).await, b"");
+    }
 }
 
 #[tokio::test]

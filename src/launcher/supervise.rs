@@ -2,7 +2,7 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::sync::{mpsc, watch};
+use tokio::sync::{mpsc, oneshot, watch};
 use tokio_util::task::TaskTracker;
 
 use crate::launcher::Stderr;
@@ -20,6 +20,9 @@ const BEFORE_SIGTERM: Duration = Duration::from_secs(1);
 /// How long the last stderr lines may take to arrive after the end; a grandchild that holds the
 /// pipe open must not hold us up.
 const LAST_WORDS: Duration = Duration::from_millis(200);
+
+/// How long a freeze or a thaw may take. A call waits for the latter.
+const THAW: Duration = Duration::from_secs(5);
 
 /// How an instance ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -50,6 +53,9 @@ enum Command {
     /// With the time until SIGTERM.
     Close(Duration),
     Autopsy,
+    Freeze,
+    /// With who wants to hear whether it could be done.
+    Thaw(oneshot::Sender<bool>),
 }
 
 /// An instance's end of life. Dropping it kills the instance.
@@ -66,6 +72,8 @@ impl fmt::Debug for Command {
             Self::Kill => "Kill",
             Self::Close(_) => "Close",
             Self::Autopsy => "Autopsy",
+            Self::Freeze => "Freeze",
+            Self::Thaw(_) => "Thaw",
         })
     }
 }
@@ -85,6 +93,20 @@ impl Control {
             Duration::ZERO
         };
         let _ = self.commands.send(Command::Close(patience));
+    }
+
+    /// Lets nothing in the instance run until it is thawed, or ended. Returns at once.
+    pub fn freeze(&self) {
+        let _ = self.commands.send(Command::Freeze);
+    }
+
+    /// Lets the instance run again; harmless if it does. Returns whether it does, within a few
+    /// seconds; one that does not is of no use any more.
+    pub fn thaw(&self) -> impl Future<Output = bool> + Send + use<> {
+        let (told, hears) = oneshot::channel();
+        let _ = self.commands.send(Command::Thaw(told));
+        // Before it, a freeze may have to end, which has a bound of its own.
+        async { matches!(tokio::time::timeout(THAW, hears).await, Ok(Ok(true))) }
     }
 
     /// What tells how much the instance uses.
@@ -122,6 +144,10 @@ pub(crate) trait Ward: Send + 'static {
     fn gauge(&self) -> Option<Arc<dyn Gauge>> {
         None
     }
+    /// Lets nothing in the instance run; best effort.
+    fn freeze(&mut self) -> impl Future<Output = ()> + Send;
+    /// Lets it run again. Returns whether it does, also if it always did.
+    fn thaw(&mut self) -> impl Future<Output = bool> + Send;
     /// Asks the instance to end, by SIGTERM; it may have ended already.
     fn terminate(&mut self) -> impl Future<Output = ()> + Send;
     /// Ends the instance; it may have ended already.
@@ -146,25 +172,43 @@ pub(crate) fn supervise<W: Ward>(
         tokio::pin!(log);
         let mut log_open = true;
         let watched = ward.watched();
+        let mut frozen = false;
         let exit = loop {
-            tokio::select! {
-                command = inbox.recv() => match command {
-                    Some(Command::Close(patience)) => {
-                        let patience = Some(patience);
-                        break end(&mut ward, patience, &mut inbox, log.as_mut(), &mut log_open)
-                            .await;
-                    }
-                    Some(Command::Autopsy) => {
-                        break end(&mut ward, None, &mut inbox, log.as_mut(), &mut log_open).await;
-                    }
-                    Some(Command::Kill) | None => {
-                        ward.kill().await;
-                        break Exit::Killed;
-                    }
-                },
+            let command = tokio::select! {
+                command = inbox.recv() => command,
                 exit = ward.ended(), if watched => break exit,
-                () = &mut log, if log_open => log_open = false,
+                () = &mut log, if log_open => {
+                    log_open = false;
+                    continue;
+                }
+            };
+            match command {
+                Some(Command::Freeze) => {
+                    // One that does not work out may still have had an effect.
+                    frozen = true;
+                    let _ = tokio::time::timeout(THAW, ward.freeze()).await;
+                    continue;
+                }
+                Some(Command::Thaw(told)) => {
+                    frozen = frozen && !thaw(&mut ward).await;
+                    let _ = told.send(!frozen);
+                    continue;
+                }
+                // What is frozen does not end by itself, and not everywhere by a signal.
+                _ if frozen => {
+                    thaw(&mut ward).await;
+                }
+                _ => {}
             }
+            let patience = match command {
+                Some(Command::Close(patience)) => Some(patience),
+                Some(Command::Autopsy) => None,
+                _ => {
+                    ward.kill().await;
+                    break Exit::Killed;
+                }
+            };
+            break end(&mut ward, patience, &mut inbox, log.as_mut(), &mut log_open).await;
         };
         if log_open {
             let _ = tokio::time::timeout(LAST_WORDS, log).await;
@@ -177,6 +221,12 @@ pub(crate) fn supervise<W: Ward>(
         exit,
         gauge,
     }
+}
+
+async fn thaw<W: Ward>(ward: &mut W) -> bool {
+    tokio::time::timeout(THAW, ward.thaw())
+        .await
+        .unwrap_or(false)
 }
 
 /// Waits for the end within the grace, reading stderr all the while; kills after it. `patience`:
@@ -207,7 +257,7 @@ async fn end<W: Ward>(
                 Some(Command::Kill) => break,
                 // The owner let go of it on purpose; it still has its grace.
                 None => owned = false,
-                Some(Command::Close(_) | Command::Autopsy) => {}
+                Some(_) => {}
             },
         }
     }

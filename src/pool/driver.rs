@@ -35,6 +35,8 @@ pub struct PoolConfig {
     pub max_wait: Duration,
     /// How long a container may idle.
     pub idle_timeout: Duration,
+    /// How long a container idles before nothing in it may run until the next call, if ever.
+    pub freeze_after: Option<Duration>,
     /// What decides how many there are, within `max`.
     pub scale: Scale,
 }
@@ -176,6 +178,7 @@ impl Pool {
         let bounds = Bounds {
             max_waiting: config.max_waiting,
             idle_timeout: config.idle_timeout,
+            freeze_after: config.freeze_after,
         };
         let inner = Inner {
             state: State::new(bounds, Scaler::new(&config.scale, config.max)),
@@ -263,6 +266,10 @@ impl Pool {
                 Arrival::BackingOff(until) => return Err(self.inner.lock().refusal(until)),
                 Arrival::Draining => return Err(PoolError::Draining),
             };
+            if !slot.lane().thaw().await {
+                slot.retire("could not be thawed");
+                continue;
+            }
             // The last look before the call: a container that spoke or died meanwhile is
             // replaced without anybody noticing. A fresh one is not: its first call tells what
             // is wrong with it, where replacing it would start one after the other.
@@ -491,8 +498,13 @@ impl Pool {
                 let _ = waiter.send(Ok(Slot::new(self, lane)));
             }
             Offer::Idle => {
-                let expiry = now + self.config.idle_timeout;
-                if in_doubt || inner.alarm.is_none_or(|alarm| alarm > expiry) {
+                let idle = self.config.idle_timeout;
+                let look = now
+                    + self
+                        .config
+                        .freeze_after
+                        .map_or(idle, |after| after.min(idle));
+                if in_doubt || inner.alarm.is_none_or(|alarm| alarm > look) {
                     inner.reaper.wake_by_ref();
                 }
             }

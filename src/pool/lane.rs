@@ -36,6 +36,8 @@ pub struct Lane {
     /// The end of a container that has a socket; over stdio the end of stdout tells.
     end: Option<Pin<Box<dyn Future<Output = Exit> + Send>>>,
     ended: bool,
+    /// It was told to freeze, and not thawed since.
+    frozen: bool,
     stderr: Arc<Stderr>,
     control: Control,
 }
@@ -84,6 +86,7 @@ impl Lane {
             rested: Instant::now(),
             end,
             ended: false,
+            frozen: false,
             stderr,
             control,
         }
@@ -198,6 +201,20 @@ impl Lane {
     /// The last lines the function wrote to stderr.
     pub fn last_words(&self) -> Vec<String> {
         self.stderr.tail()
+    }
+
+    /// Lets nothing in the container run until it is thawed or ends.
+    pub(super) fn freeze(&mut self) {
+        self.frozen = true;
+        self.control.freeze();
+    }
+
+    /// Makes sure that the container runs; returns whether it does.
+    pub(super) async fn thaw(&mut self) -> bool {
+        if self.frozen {
+            self.frozen = !self.control.thaw().await;
+        }
+        !self.frozen
     }
 
     /// Lets the function end by itself: end of file on its stdin or SIGTERM, then a grace.

@@ -34,6 +34,15 @@ pub(crate) async fn labelled(
         .collect()
 }
 
+/// Of a container's first process; 0 if it does not run.
+pub(crate) async fn pid(id: &str) -> i64 {
+    let docker = Docker::connect_with_unix_defaults().unwrap();
+    match docker.inspect_container(id, None).await {
+        Ok(found) => found.state.unwrap().pid.unwrap(),
+        Err(_) => 0,
+    }
+}
+
 /// For the end of a failed test, which has no runtime to await on.
 pub(crate) fn remove_all(identity: &str) {
     let script = format!(

@@ -14,6 +14,7 @@ mod deploy;
 mod edge;
 mod faults;
 mod formats;
+mod freeze;
 mod gateway;
 mod hot;
 mod life;

@@ -6,7 +6,7 @@ use futures_util::future::join_all;
 use rustix::process::Signal;
 use serde_json::json;
 
-use crate::docker::{containers, labelled};
+use crate::docker::{containers, labelled, pid};
 use crate::support::{Backend, Example, Gateway, eventually};
 
 async fn sleepers(gateway: &Gateway) -> Vec<String> {
@@ -35,13 +35,6 @@ fn docker() -> Docker {
 async fn kill(id: &str) {
     let options = None::<KillContainerOptions>;
     docker().kill_container(id, options).await.unwrap();
-}
-
-async fn pid(id: &str) -> i64 {
-    match docker().inspect_container(id, None).await {
-        Ok(found) => found.state.unwrap().pid.unwrap(),
-        Err(_) => 0,
-    }
 }
 
 /// What tells the network namespace of a container from others.

@@ -1,4 +1,4 @@
-//! A container's control groups, read directly where the engine is on this host.
+//! A container's control groups, used directly where the engine is on this host.
 //!
 //! They are found through a process of the container. Its number means something here only if the
 //! engine shares our view of processes, so what is found has to carry the container's id.
@@ -39,6 +39,15 @@ impl Cgroup {
         })
     }
 
+    /// Freezes or thaws all that runs in the container. Returns whether it could: control groups may
+    /// be out of reach, or not ours to write to.
+    pub(super) async fn set_frozen(&self, frozen: bool) -> bool {
+        match self.groups().await {
+            Some(groups) => groups.set_frozen(frozen).await,
+            None => false,
+        }
+    }
+
     async fn groups(&self) -> Option<&Groups> {
         let find = async {
             let pid = match self.pid {
@@ -72,6 +81,7 @@ enum Groups {
     V1 {
         memory: PathBuf,
         cpu: PathBuf,
+        freezer: Option<PathBuf>,
     },
     V2(PathBuf),
 }
@@ -81,14 +91,18 @@ impl Groups {
     fn find(groups: &str, mounts: &str, id: &str) -> Option<Self> {
         let at = |controller| hierarchy(groups, mounts, id, controller);
         match (at("memory"), at("cpuacct")) {
-            (Some(memory), Some(cpu)) => Some(Self::V1 { memory, cpu }),
+            (Some(memory), Some(cpu)) => Some(Self::V1 {
+                memory,
+                cpu,
+                freezer: at("freezer"),
+            }),
             _ => at("").map(Self::V2),
         }
     }
 
     fn usage(&self) -> Option<Usage> {
         let (memory_bytes, cpu) = match self {
-            Self::V1 { memory, cpu } => {
+            Self::V1 { memory, cpu, .. } => {
                 let nanos = number(&cpu.join("cpuacct.usage"))?;
                 let memory = number(&memory.join("memory.usage_in_bytes"))?;
                 (memory, Duration::from_nanos(nanos))
@@ -102,6 +116,49 @@ impl Groups {
         };
         Some(Usage { memory_bytes, cpu })
     }
+}
+
+impl Groups {
+    async fn set_frozen(&self, frozen: bool) -> bool {
+        let done = match self {
+            Self::V1 {
+                freezer: Some(group),
+                ..
+            } => {
+                let state = group.join("freezer.state");
+                let wanted = if frozen { "FROZEN" } else { "THAWED" };
+                // What starts a process meanwhile keeps it from freezing until it is said again.
+                until(|| {
+                    fs::write(&state, wanted)?;
+                    Ok(fs::read_to_string(&state)?.trim() == wanted)
+                })
+                .await
+            }
+            Self::V1 { freezer: None, .. } => return false,
+            Self::V2(group) => {
+                let (wanted, told) = if frozen {
+                    ("1", "frozen 1")
+                } else {
+                    ("0", "frozen 0")
+                };
+                until(|| {
+                    fs::write(group.join("cgroup.freeze"), wanted)?;
+                    let events = fs::read_to_string(group.join("cgroup.events"))?;
+                    Ok(events.lines().any(|line| line == told))
+                })
+                .await
+            }
+        };
+        done.is_ok()
+    }
+}
+
+/// Tries until it is so; the caller has a bound.
+async fn until(mut done: impl FnMut() -> std::io::Result<bool>) -> std::io::Result<()> {
+    while !done()? {
+        tokio::time::sleep(Duration::from_millis(1)).await;
+    }
+    Ok(())
 }
 
 fn number(file: &Path) -> Option<u64> {
@@ -152,6 +209,7 @@ mod tests {
         let v1 = Groups::V1 {
             memory: "/sys/fs/cgroup/memory/docker/0123abcd".into(),
             cpu: "/sys/fs/cgroup/cpu,cpuacct/docker/0123abcd".into(),
+            freezer: None,
         };
         assert_eq!(groups, Some(v1));
         let mounts = "30 24 0:26 / /sys/fs/cgroup rw shared:4 - cgroup2 cgroup rw,nsdelegate\n";
@@ -176,6 +234,26 @@ mod tests {
         assert_eq!(Groups::find("", MOUNTS, ID), None);
     }
 
+    #[tokio::test]
+    async fn what_cannot_be_frozen_says_so() {
+        let dir = tempfile::tempdir().unwrap();
+        let file = |name| dir.path().join(name);
+        let v1 = |freezer| Groups::V1 {
+            memory: dir.path().into(),
+            cpu: dir.path().into(),
+            freezer,
+        };
+        assert!(!v1(None).set_frozen(true).await);
+        assert!(!v1(Some(file("gone"))).set_frozen(true).await);
+        assert!(v1(Some(dir.path().into())).set_frozen(true).await);
+        assert_eq!(fs::read_to_string(file("freezer.state")).unwrap(), "FROZEN");
+        let v2 = Groups::V2(dir.path().into());
+        assert!(!v2.set_frozen(true).await, "the kernel says nothing");
+        fs::write(file("cgroup.events"), "populated 1\nfrozen 1\n").unwrap();
+        assert!(v2.set_frozen(true).await);
+        assert_eq!(fs::read_to_string(file("cgroup.freeze")).unwrap(), "1");
+    }
+
     #[test]
     fn what_is_used_is_read_in_the_units_of_either_version() {
         let dir = tempfile::tempdir().unwrap();
@@ -187,6 +265,7 @@ mod tests {
         let v1 = Groups::V1 {
             memory: dir.path().into(),
             cpu: dir.path().into(),
+            freezer: None,
         };
         assert_eq!(v1.usage(), None);
         write("memory.usage_in_bytes", "4096\n");

@@ -13,7 +13,7 @@ use super::engine::{Engine, is_missing, refused};
 use super::link::Links;
 use super::namespace::{Namespace, Namespaces};
 use super::network::{Membership, Networks};
-use super::ward::DockerWard;
+use super::ward::{self, DockerWard};
 use super::{attach, image, link, settings};
 use crate::launcher::folder::Folders;
 use crate::launcher::socket::Doorstep;
@@ -302,7 +302,11 @@ impl Launcher for DockerLauncher {
             .await
             .map_err(|e| refused("list containers", &e))?;
         let ids: Vec<String> = found.into_iter().filter_map(|c| c.id).collect();
-        join_all(ids.iter().map(|id| super::ward::remove(docker, id, true))).await;
+        let remove = async |id: &String| {
+            ward::thaw_leftover(docker, id).await;
+            ward::remove(docker, id, true).await;
+        };
+        join_all(ids.iter().map(remove)).await;
         // Not before: what is prepared carries the same label.
         self.namespaces.refill(docker);
         Ok(ids.len())

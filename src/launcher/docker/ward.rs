@@ -44,6 +44,8 @@ pub(super) struct DockerWard {
     streams: Option<CancellationToken>,
     watched: bool,
     cgroup: Option<Arc<Cgroup>>,
+    /// The engine has paused the container, or was asked to.
+    paused: bool,
     /// Given up after the container.
     network: Option<Membership>,
     /// Given back after the container.
@@ -66,6 +68,7 @@ impl DockerWard {
             streams: None,
             watched: false,
             cgroup: None,
+            paused: false,
             network: None,
             namespace: None,
             existence: Existence::Unknown,
@@ -139,6 +142,25 @@ impl Ward for DockerWard {
         Some(self.cgroup.clone()? as _)
     }
 
+    async fn freeze(&mut self) {
+        if set_frozen(self.cgroup.as_deref(), true).await {
+            return;
+        }
+        self.paused = true;
+        if let Err(e) = self.docker.pause_container(&self.id).await {
+            tracing::debug!(container = %self.id, error = %e, "pausing");
+        }
+    }
+
+    async fn thaw(&mut self) -> bool {
+        if !self.paused {
+            return set_frozen(self.cgroup.as_deref(), false).await;
+        }
+        let thawed = unpause(&self.docker, &self.id).await;
+        self.paused = !thawed;
+        thawed
+    }
+
     async fn terminate(&mut self) {
         self.signal("SIGTERM").await;
     }
@@ -156,6 +178,41 @@ impl Ward for DockerWard {
             free(self.namespace.take());
         }
     }
+}
+
+async fn set_frozen(cgroup: Option<&Cgroup>, frozen: bool) -> bool {
+    match cgroup {
+        Some(cgroup) => cgroup.set_frozen(frozen).await,
+        None => false,
+    }
+}
+
+/// Returns whether the container is not paused, by the engine's own word.
+async fn unpause(docker: &Docker, id: &str) -> bool {
+    if docker.unpause_container(id).await.is_ok() {
+        return true;
+    }
+    // It may never have been.
+    let state = docker.inspect_container(id, None).await.ok();
+    let state = state.and_then(|found| found.state);
+    state.is_some_and(|state| state.paused == Some(false))
+}
+
+/// Thaws what a gateway left behind frozen: such a container cannot be ended.
+pub(super) async fn thaw_leftover(docker: &Docker, id: &str) {
+    let Ok(found) = docker.inspect_container(id, None).await else {
+        return;
+    };
+    let Some(state) = found.state.filter(|state| state.running == Some(true)) else {
+        return;
+    };
+    if state.paused == Some(true) {
+        unpause(docker, id).await;
+        return;
+    }
+    let pid = state.pid.and_then(|pid| i32::try_from(pid).ok());
+    let cgroup = Cgroup::new(docker, found.id.unwrap_or_default(), pid);
+    cgroup.set_frozen(false).await;
 }
 
 fn free(namespace: Option<Namespace>) {

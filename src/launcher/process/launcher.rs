@@ -212,6 +212,15 @@ struct ProcessWard {
     _folder: Option<Folder>,
 }
 
+impl ProcessWard {
+    /// To the whole group: children of the function must not outlive it.
+    fn signal(&self, signal: Signal) {
+        if let Some(group) = self.group {
+            let _ = rustix::process::kill_process_group(group, signal);
+        }
+    }
+}
+
 impl Ward for ProcessWard {
     async fn ended(&mut self) -> Exit {
         self.child.wait().await.map_or(Exit::Unknown, exit_of)
@@ -225,17 +234,21 @@ impl Ward for ProcessWard {
         Some(Arc::new(Proc(self.group?)))
     }
 
+    async fn freeze(&mut self) {
+        self.signal(Signal::STOP);
+    }
+
+    async fn thaw(&mut self) -> bool {
+        self.signal(Signal::CONT);
+        true
+    }
+
     async fn terminate(&mut self) {
-        if let Some(group) = self.group {
-            let _ = rustix::process::kill_process_group(group, Signal::TERM);
-        }
+        self.signal(Signal::TERM);
     }
 
     async fn kill(&mut self) {
-        if let Some(group) = self.group {
-            // The whole group: children of the function must not outlive it.
-            let _ = rustix::process::kill_process_group(group, Signal::KILL);
-        }
+        self.signal(Signal::KILL);
         let _ = self.child.wait().await;
     }
 
