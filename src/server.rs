@@ -259,6 +259,8 @@ fn docker_config(config: &ServerConfig, identity: &str, sockets: &Path) -> Docke
         stdio,
         tag: config.container_label_tag.clone(),
         networks: config.docker_networks.clone(),
+        prepared_networks: config.prepared_networks as usize,
+        prepared_use_once: config.prepared_use_once,
         limits: config.container_limits,
         start_timeout: config.start_timeout,
         pull_timeout: config.pull_timeout,
@@ -289,6 +291,7 @@ fn invoke_config(config: &ServerConfig) -> InvokeConfig {
         max_starts: MAX_STARTS,
         resources: machine::resources(config),
         eject_idle: config.eject_idle,
+        freeze_after: config.freeze_idle,
         response_idle: config.response_idle,
         caller_patience: config.response_write_timeout,
         exchange: ExchangeLimits {

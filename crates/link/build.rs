@@ -1,14 +1,16 @@
-//! Compiles `program/main.rs` into the static program that the library carries as bytes.
+//! Compiles each file of `program/` into a static program that the library carries as bytes.
 //!
 //! Cargo cannot build a `no_std` binary with its own panic strategy inside a workspace that
-//! unwinds, so the compiler is called directly: one file, no dependencies.
+//! unwinds, so the compiler is called directly: one file each, no dependencies.
 
 use std::env;
 use std::path::PathBuf;
 use std::process::Command;
 
+const PROGRAMS: [&str; 2] = ["link", "hold"];
+
 fn main() {
-    println!("cargo:rerun-if-changed=program/main.rs");
+    println!("cargo:rerun-if-changed=program");
     println!("cargo:rerun-if-changed=build.rs");
     println!("cargo:rustc-check-cfg=cfg(has_program)");
 
@@ -19,49 +21,38 @@ fn main() {
         println!("cargo:warning=no link program for {target}: Docker will use attach");
         return;
     }
+    for program in PROGRAMS {
+        compile(program, &target);
+    }
+    println!("cargo:rustc-cfg=has_program");
+}
 
-    let out = PathBuf::from(env::var_os("OUT_DIR").expect("cargo sets OUT_DIR")).join("program");
+fn compile(program: &str, target: &str) {
+    let out = PathBuf::from(env::var_os("OUT_DIR").expect("cargo sets OUT_DIR")).join(program);
     let mut rustc = Command::new(env::var_os("RUSTC").expect("cargo sets RUSTC"));
     rustc
-        .args([
-            "--edition",
-            "2024",
-            "--crate-type",
-            "bin",
-            "--crate-name",
-            "kiln_link_program",
-        ])
-        .args(["--target", &target])
-        .args([
-            "-C",
-            "panic=abort",
-            "-C",
-            "opt-level=s",
-            "-C",
-            "strip=symbols",
-        ])
-        .args([
-            "-C",
-            "relocation-model=static",
-            "-C",
-            "target-feature=+crt-static",
-        ])
-        .args(["-C", "link-arg=-nostartfiles", "-C", "link-arg=-nostdlib"])
-        .args([
-            "-C",
-            "link-arg=-static",
-            "-C",
-            "link-arg=-Wl,--build-id=none",
-        ])
-        .args([
-            "-C",
-            "link-arg=-Wl,-z,norelro",
-            "-C",
-            "link-arg=-Wl,-z,noseparate-code",
-        ])
+        .args(["--edition", "2024", "--crate-type", "bin"])
+        .args(["--crate-name", &format!("kiln_{program}_program")])
+        .args(["--target", target]);
+    for option in [
+        "panic=abort",
+        "opt-level=s",
+        "strip=symbols",
+        "relocation-model=static",
+        "target-feature=+crt-static",
+        "link-arg=-nostartfiles",
+        "link-arg=-nostdlib",
+        "link-arg=-static",
+        "link-arg=-Wl,--build-id=none",
+        "link-arg=-Wl,-z,norelro",
+        "link-arg=-Wl,-z,noseparate-code",
+    ] {
+        rustc.args(["-C", option]);
+    }
+    rustc
         .arg("-o")
         .arg(&out)
-        .arg("program/main.rs");
+        .arg(format!("program/{program}.rs"));
     if let Some(linker) = env::var_os("RUSTC_LINKER") {
         let mut flag = std::ffi::OsString::from("linker=");
         flag.push(linker);
@@ -72,7 +63,6 @@ fn main() {
         .expect("the compiler that builds this crate can be run");
     assert!(
         status.success(),
-        "compiling the link program failed: {status}"
+        "compiling the {program} program failed: {status}"
     );
-    println!("cargo:rustc-cfg=has_program");
 }

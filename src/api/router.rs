@@ -1,5 +1,6 @@
 use std::sync::Arc;
 
+use async_trait::async_trait;
 use axum::Router;
 use axum::extract::Request;
 use axum::middleware::{Next, from_fn, from_fn_with_state};
@@ -26,9 +27,10 @@ pub struct Health {
 }
 
 /// What runs the functions, as far as the control plane cares.
+#[async_trait]
 pub trait Runner: std::fmt::Debug + Send + Sync {
     /// What a function has of containers.
-    fn scale(&self, callable: &Callable) -> ScaleStatus;
+    async fn scale(&self, callable: &Callable) -> ScaleStatus;
 
     /// Takes no more calls.
     fn drain(&self);

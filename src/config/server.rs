@@ -193,6 +193,11 @@ pub struct ServerConfig {
     pub docker_host: Option<String>,
     /// Network of the functions' containers (`FN_DOCKER_NETWORKS`); the engine's default if unset.
     pub docker_networks: Vec<String>,
+    /// Networks kept prepared for containers to come, of each of those
+    /// (`FN_EXPERIMENTAL_PREFORK_POOL_SIZE`).
+    pub prepared_networks: u32,
+    /// Whether such a one serves one container only (`FN_EXPERIMENTAL_PREFORK_POOL_USE_ONCE`).
+    pub prepared_use_once: bool,
     /// What containers may use and do.
     pub container_limits: ContainerLimits,
     /// Folder for the per-container socket folders (`FN_IOFS_PATH`); absolute.
@@ -241,6 +246,8 @@ pub struct ServerConfig {
     pub pull_timeout: Duration,
     /// Longest start of a container, until it can be written to (`FN_HOT_START_TIMEOUT_MSECS`).
     pub start_timeout: Duration,
+    /// How long a container idles before it is frozen (`FN_FREEZE_IDLE_MSECS`); never if unset.
+    pub freeze_idle: Option<Duration>,
     /// Time that calls in flight get at shutdown (`FN_SHUTDOWN_GRACE_SECS`).
     pub shutdown_grace: Duration,
     /// Base of the URLs shown to clients (`FN_PUBLIC_LB_URL`), without a trailing slash; the
@@ -301,6 +308,17 @@ impl ServerConfig {
                 .split_whitespace()
                 .map(str::to_owned)
                 .collect(),
+            prepared_networks: env.number(
+                "FN_EXPERIMENTAL_PREFORK_POOL_SIZE",
+                2,
+                0..=1000,
+                "networks",
+            )?,
+            prepared_use_once: env.parse(
+                "FN_EXPERIMENTAL_PREFORK_POOL_USE_ONCE",
+                false,
+                "true or false",
+            )?,
             container_limits: container_limits(env)?,
             iofs_dir: match env.path("FN_IOFS_PATH")? {
                 Some(dir) => cwd.join(dir),
@@ -343,6 +361,14 @@ impl ServerConfig {
             eject_idle: millis(env, "FN_EJECT_IDLE_MSECS", 1000)?,
             pull_timeout: millis(env, "FN_HOT_PULL_TIMEOUT_MSECS", 600_000)?,
             start_timeout: millis(env, "FN_HOT_START_TIMEOUT_MSECS", 30_000)?,
+            freeze_idle: u64::try_from(env.number(
+                "FN_FREEZE_IDLE_MSECS",
+                -1,
+                i64::MIN..=24 * 3600 * 1000,
+                "milliseconds",
+            )?)
+            .ok()
+            .map(Duration::from_millis),
             shutdown_grace: Duration::from_secs(env.number(
                 "FN_SHUTDOWN_GRACE_SECS",
                 30,
@@ -490,6 +516,8 @@ mod tests {
         assert_eq!(config.db_retries, 10);
         assert_eq!(config.calls_max_age, Duration::from_secs(604_800));
         assert_eq!(config.calls_max_count, 100_000);
+        assert_eq!(config.prepared_networks, 2);
+        assert_eq!(config.freeze_idle, None);
         assert_eq!(config.start_timeout, Duration::from_secs(30));
         assert_eq!(config.request_head_timeout, Duration::from_secs(30));
         assert_eq!(config.request_body_timeout, Duration::from_secs(30));
@@ -506,6 +534,15 @@ mod tests {
     fn zero_bytes_means_the_default_bound() {
         let config = read(&[("FN_MAX_REQUEST_SIZE", "0")]).unwrap();
         assert_eq!(config.max_request_bytes, 64 * MIB);
+    }
+
+    #[test]
+    fn idle_containers_freeze_at_once_later_or_never() {
+        let freeze = |text| read(&[("FN_FREEZE_IDLE_MSECS", text)]).map(|c| c.freeze_idle);
+        assert_eq!(freeze("0").unwrap(), Some(Duration::ZERO));
+        assert_eq!(freeze("50").unwrap(), Some(Duration::from_millis(50)));
+        assert_eq!(freeze("-1").unwrap(), None);
+        assert!(freeze("soon").is_err());
     }
 
     #[test]

@@ -182,14 +182,13 @@ impl Bindings {
     }
 
     /// What a callable has and should have.
-    pub(super) fn status(&self, callable: &Callable) -> ScaleStatus {
-        let map = self.map.pin();
-        let pool = map.get(&callable.id).and_then(|b| {
+    pub(super) async fn status(&self, callable: &Callable) -> ScaleStatus {
+        let pool = self.map.pin().get(&callable.id).and_then(|b| {
             let own = b.pool.get().cloned();
             own.or_else(|| b.previous.lock().clone())
         });
         match pool {
-            Some(pool) => pool.status(),
+            Some(pool) => pool.status().await,
             None => {
                 let (scale, most) = (callable.scale, self.config.max_containers);
                 let max = scale.max.map_or(most, |max| most.min(max as usize));
@@ -361,6 +360,7 @@ fn pool_config(callable: &Callable, config: &InvokeConfig) -> PoolConfig {
         max_waiting: within(scale.max_waiting, config.max_waiting),
         max_wait: config.max_wait,
         idle_timeout: callable.idle_timeout,
+        freeze_after: config.freeze_after,
         scale,
     }
 }

@@ -33,6 +33,8 @@ pub struct InvokeConfig {
     pub resources: Resources,
     /// How long a container idles before it makes room for any other function's.
     pub eject_idle: Duration,
+    /// How long a container idles before nothing in it may run until the next call, if ever.
+    pub freeze_after: Option<Duration>,
     /// How long a function may pause within a response whose start was passed on.
     pub response_idle: Duration,
     /// How long a caller may take for the next piece of a response.
@@ -74,8 +76,8 @@ impl Invoker {
     }
 
     /// What `callable` has and should have.
-    pub fn scaling(&self, callable: &Callable) -> ScaleStatus {
-        self.bindings.status(callable)
+    pub async fn scaling(&self, callable: &Callable) -> ScaleStatus {
+        self.bindings.status(callable).await
     }
 
     /// Calls `callable` and waits for the start of its response, or for all of a small one.

@@ -123,6 +123,7 @@ impl Bench {
             max_starts: 4,
             resources: crate::pool::Resources::BOUNDLESS,
             eject_idle: Duration::from_secs(1),
+            freeze_after: None,
             response_idle: Duration::from_secs(10),
             caller_patience: Duration::from_secs(30),
             exchange: limits,

@@ -146,10 +146,10 @@ async fn a_status_says_what_is_there_before_and_after_the_first_call() {
     let annotations = &mut bench.function.annotations;
     annotations.insert(SCALE_ANNOTATION.to_owned(), scale);
     bench.show();
-    let before = bench.invoker.scaling(&bench.callable);
+    let before = bench.invoker.scaling(&bench.callable).await;
     assert_eq!((before.have, before.max), (0, 3));
     bench.call("/", b"").await.unwrap();
-    let after = bench.invoker.scaling(&bench.callable);
+    let after = bench.invoker.scaling(&bench.callable).await;
     assert_eq!((after.have, after.idle, after.max), (1, 1, 3));
     assert_eq!(after.reason, "a call waits and there is no container");
 }

@@ -104,6 +104,8 @@ async fn conformance(launcher: &dyn Launcher, image: impl Fn(Behaviour) -> Optio
         silence_is_told_from_speech(launcher, &image(Cat).unwrap()).await;
         the_environment_arrives(launcher, &image(Env).unwrap()).await;
         an_instance_that_is_dropped_ends(launcher, &image(Cat).unwrap()).await;
+        what_was_frozen_goes_on_once_it_is_thawed(launcher, &image(Cat).unwrap()).await;
+        what_is_frozen_can_be_ended(launcher, &image(Cat).unwrap()).await;
         if let Some(image) = image(OpensStderr) {
             stderr_lines_are_kept(launcher, &image, &["by path"]).await;
         }
@@ -271,6 +273,48 @@ async fn an_instance_that_is_dropped_ends(launcher: &dyn Launcher, image: &str) 
     drop(stdin);
 }
 
+async fn what_was_frozen_goes_on_once_it_is_thawed(launcher: &dyn Launcher, image: &str) {
+    let mut instance = launch(launcher, image).await.unwrap();
+    assert!(instance.control.thaw().await, "it runs as it is");
+    for _ in 0..3 {
+        instance.control.freeze();
+        instance.control.freeze();
+        write(&mut instance.stdin, b"x").await;
+        assert!(instance.control.thaw().await);
+        assert_eq!(read(&mut instance.stdout, 1).await, b"x");
+    }
+}
+
+// A signal alone does not end what the kernel has frozen.
+async fn what_is_frozen_can_be_ended(launcher: &dyn Launcher, image: &str) {
+    for end in ["kill", "close", "autopsy", "drop"] {
+        let Instance {
+            stdin,
+            mut stdout,
+            control,
+            ..
+        } = launch(launcher, image).await.unwrap();
+        control.freeze();
+        let ended = control.ended();
+        match end {
+            "kill" => control.kill(),
+            "close" => {
+                close(stdin).await;
+                control.close(true);
+            }
+            "autopsy" => drop(control.autopsy()),
+            _ => drop(control),
+        }
+        let wanted = if end == "close" {
+            Exit::Code(0)
+        } else {
+            Exit::Killed
+        };
+        assert_eq!(ended.await, wanted, "{end}");
+        assert_eq!(read(&mut stdout, usize::MAX).await, b"");
+    }
+}
+
 #[tokio::test]
 async fn the_fake_conforms() {
     async fn cat(mut io: FakeIo) -> i64 {
@@ -398,7 +442,7 @@ mod docker {
             .unwrap();
     }
 
-    async fn docker_conforms(stdio: StdioPath) {
+    async fn docker_conforms(stdio: StdioPath, prepared_networks: usize) {
         for behaviour in [
             Cat,
             Exit7,
@@ -413,10 +457,17 @@ mod docker {
             build(behaviour).await;
         }
         let sockets = tempfile::tempdir().unwrap();
-        let identity = format!("conformance-{stdio:?}");
+        let identity = format!("conformance-{stdio:?}-{prepared_networks}");
+        let network = if prepared_networks > 0 {
+            "bridge"
+        } else {
+            "none"
+        };
         let config = DockerConfig {
+            host: std::env::var("DOCKER_HOST").ok(),
             stdio,
-            networks: vec!["none".to_owned()],
+            networks: vec![network.to_owned()],
+            prepared_networks,
             ..DockerConfig::new(identity, sockets.path())
         };
         let launcher = DockerLauncher::connect(config).await.unwrap();
@@ -431,11 +482,17 @@ mod docker {
 
     #[tokio::test]
     async fn docker_conforms_over_link() {
-        docker_conforms(StdioPath::Link).await;
+        docker_conforms(StdioPath::Link, 0).await;
     }
 
     #[tokio::test]
     async fn docker_conforms_over_attach() {
-        docker_conforms(StdioPath::Attach).await;
+        docker_conforms(StdioPath::Attach, 0).await;
+    }
+
+    #[tokio::test]
+    async fn docker_conforms_in_networks_that_were_there_before() {
+        docker_conforms(StdioPath::Link, 2).await;
+        docker_conforms(StdioPath::Attach, 2).await;
     }
 }

@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use async_trait::async_trait;
 use futures_util::future::BoxFuture;
@@ -30,6 +30,9 @@ pub(crate) struct FakeLauncher {
     started: AtomicUsize,
     alive: Arc<AtomicUsize>,
     most_alive: AtomicUsize,
+    frozen: Arc<AtomicUsize>,
+    /// From now on nothing that is frozen can be thawed.
+    pub(crate) ice_age: Arc<AtomicBool>,
 }
 
 impl std::fmt::Debug for FakeLauncher {
@@ -61,6 +64,11 @@ impl FakeLauncher {
     /// How many instances have not been removed.
     pub(crate) fn alive(&self) -> usize {
         self.alive.load(Ordering::SeqCst)
+    }
+
+    /// How many instances are frozen.
+    pub(crate) fn frozen(&self) -> usize {
+        self.frozen.load(Ordering::SeqCst)
     }
 
     /// The most instances that were ever alive at once.
@@ -109,6 +117,9 @@ impl Launcher for FakeLauncher {
         let ward = FakeWard {
             body: Some(body(io)),
             alive: self.alive.clone(),
+            is_frozen: false,
+            frozen: self.frozen.clone(),
+            ice_age: self.ice_age.clone(),
         };
         let control = supervise(&self.tasks, ward, log.clone(), Some(Box::pin(our_stderr)));
         Ok(Instance {
@@ -142,10 +153,16 @@ impl Launcher for FakeLauncher {
 struct FakeWard {
     body: Option<BoxFuture<'static, i64>>,
     alive: Arc<AtomicUsize>,
+    is_frozen: bool,
+    frozen: Arc<AtomicUsize>,
+    ice_age: Arc<AtomicBool>,
 }
 
 impl Ward for FakeWard {
     async fn ended(&mut self) -> Exit {
+        if self.is_frozen {
+            std::future::pending::<()>().await;
+        }
         match &mut self.body {
             Some(body) => {
                 let code = body.await;
@@ -157,6 +174,22 @@ impl Ward for FakeWard {
     }
 
     fn watched(&self) -> bool {
+        true
+    }
+
+    async fn freeze(&mut self) {
+        if !std::mem::replace(&mut self.is_frozen, true) {
+            self.frozen.fetch_add(1, Ordering::SeqCst);
+        }
+    }
+
+    async fn thaw(&mut self) -> bool {
+        if self.ice_age.load(Ordering::SeqCst) {
+            std::future::pending::<()>().await;
+        }
+        if std::mem::take(&mut self.is_frozen) {
+            self.frozen.fetch_sub(1, Ordering::SeqCst);
+        }
         true
     }
 

@@ -21,6 +21,7 @@ mod socket;
 mod stderr;
 mod stdio;
 mod supervise;
+mod usage;
 
 pub use contract::{Channel, Image, Instance, LaunchError, LaunchSpec, Launcher};
 pub use docker::DockerLauncher;
@@ -29,3 +30,4 @@ pub use socket::Socket;
 pub use stderr::Stderr;
 pub use stdio::{Now, Stdin, Stdout};
 pub use supervise::{Control, Exit, Loss};
+pub use usage::Gauge;

@@ -4,11 +4,12 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use tokio::sync::{mpsc, watch};
+use tokio::sync::{mpsc, oneshot, watch};
 use tokio_util::task::TaskTracker;
 
 use crate::launcher::Stderr;
 use crate::launcher::stderr::Stream;
+use crate::launcher::usage::Gauge;
 
 /// How long a function may take to exit once its stdin is closed, or once it has closed its
 /// stdout, before it is killed.
@@ -21,6 +22,9 @@ const BEFORE_SIGTERM: Duration = Duration::from_secs(1);
 /// How long the last stderr lines may take to arrive after the end; a grandchild that holds the
 /// pipe open must not hold us up.
 const LAST_WORDS: Duration = Duration::from_millis(200);
+
+/// How long a freeze or a thaw may take. A call waits for the latter.
+const THAW: Duration = Duration::from_secs(5);
 
 /// How an instance ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -78,6 +82,9 @@ enum Command {
     Hold(Box<dyn Any + Send>),
     /// It is of no use any more: end what is left of it.
     Lose(Loss),
+    Freeze,
+    /// With who wants to hear whether it could be done.
+    Thaw(Option<oneshot::Sender<bool>>),
 }
 
 /// An instance's end of life. Dropping it kills the instance.
@@ -86,6 +93,7 @@ pub struct Control {
     commands: mpsc::UnboundedSender<Command>,
     exit: watch::Receiver<Option<Exit>>,
     doubt: Arc<AtomicBool>,
+    gauge: Option<Arc<dyn Gauge>>,
 }
 
 /// Tells of what happened to an instance that neither it nor its owner did. Does not keep it alive.
@@ -98,13 +106,22 @@ pub(crate) struct Informer {
 impl Informer {
     /// The instance is of no use any more. False if it had ended anyway.
     pub(crate) fn lose(&self, loss: Loss) -> bool {
-        let commands = self.commands.upgrade();
-        commands.is_some_and(|commands| commands.send(Command::Lose(loss)).is_ok())
+        self.send(Command::Lose(loss))
     }
 
     /// The instance may go on with what it does, and is not to be used again.
     pub(crate) fn doubt(&self) {
         self.doubt.store(true, Ordering::Relaxed);
+    }
+
+    /// Somebody else may be about to end the instance, which takes that it runs.
+    pub(crate) fn thaw(&self) {
+        self.send(Command::Thaw(None));
+    }
+
+    fn send(&self, command: Command) -> bool {
+        let commands = self.commands.upgrade();
+        commands.is_some_and(|commands| commands.send(command).is_ok())
     }
 }
 
@@ -116,6 +133,8 @@ impl fmt::Debug for Command {
             Self::Autopsy => "Autopsy",
             Self::Hold(_) => "Hold",
             Self::Lose(_) => "Lose",
+            Self::Freeze => "Freeze",
+            Self::Thaw(_) => "Thaw",
         })
     }
 }
@@ -154,6 +173,25 @@ impl Control {
         }
     }
 
+    /// Lets nothing in the instance run until it is thawed, or ended. Returns at once.
+    pub fn freeze(&self) {
+        let _ = self.commands.send(Command::Freeze);
+    }
+
+    /// Lets the instance run again; harmless if it does. Returns whether it does, within a few
+    /// seconds; one that does not is of no use any more.
+    pub fn thaw(&self) -> impl Future<Output = bool> + Send + use<> {
+        let (told, hears) = oneshot::channel();
+        let _ = self.commands.send(Command::Thaw(Some(told)));
+        // Before it, a freeze may have to end, which has a bound of its own.
+        async { matches!(tokio::time::timeout(THAW, hears).await, Ok(Ok(true))) }
+    }
+
+    /// What tells how much the instance uses.
+    pub fn gauge(&self) -> Option<&Arc<dyn Gauge>> {
+        self.gauge.as_ref()
+    }
+
     /// Waits for the end of an instance that is watched.
     pub fn ended(&self) -> impl Future<Output = Exit> + Send + use<> {
         let mut exit = self.exit.clone();
@@ -180,6 +218,14 @@ pub(crate) trait Ward: Send + 'static {
     /// Whether [`Ward::ended`] is cheap enough, or needed enough, to wait for all the
     /// instance's life.
     fn watched(&self) -> bool;
+    /// What tells how much the instance uses.
+    fn gauge(&self) -> Option<Arc<dyn Gauge>> {
+        None
+    }
+    /// Lets nothing in the instance run; best effort.
+    fn freeze(&mut self) -> impl Future<Output = ()> + Send;
+    /// Lets it run again. Returns whether it does, also if it always did.
+    fn thaw(&mut self) -> impl Future<Output = bool> + Send;
     /// Asks the instance to end, by SIGTERM; it may have ended already.
     fn terminate(&mut self) -> impl Future<Output = ()> + Send;
     /// Ends the instance; it may have ended already.
@@ -204,34 +250,56 @@ pub(crate) fn supervise<W: Ward>(
     let (commands, mut inbox) = mpsc::unbounded_channel();
     let (report, exit) = watch::channel(None);
     let doubt = Arc::new(AtomicBool::new(false));
+    let gauge = ward.gauge();
     tasks.spawn(async move {
         let log = stderr.pump(stream);
         tokio::pin!(log);
         let mut log_open = true;
         let watched = ward.watched();
         let mut held = Vec::new();
+        let mut frozen = false;
         let exit = loop {
-            tokio::select! {
-                command = inbox.recv() => match command {
-                    Some(Command::Close(patience)) => {
-                        let patience = Some(patience);
-                        break end(&mut ward, patience, &mut inbox, log.as_mut(), &mut log_open)
-                            .await;
-                    }
-                    Some(Command::Autopsy) => {
-                        break end(&mut ward, None, &mut inbox, log.as_mut(), &mut log_open).await;
-                    }
-                    Some(Command::Kill) | None => {
-                        ward.kill().await;
-                        break Exit::Killed;
-                    }
-                    Some(Command::Hold(thing)) => held.push(thing),
-                    // Its removal ends what is left of it, as soon as that is possible.
-                    Some(Command::Lose(loss)) => break Exit::Lost(loss),
-                },
+            let command = tokio::select! {
+                command = inbox.recv() => command,
                 exit = ward.ended(), if watched => break exit,
-                () = &mut log, if log_open => log_open = false,
+                () = &mut log, if log_open => {
+                    log_open = false;
+                    continue;
+                }
+            };
+            match command {
+                Some(Command::Freeze) => {
+                    // One that does not work out may still have had an effect.
+                    frozen = true;
+                    let _ = tokio::time::timeout(THAW, ward.freeze()).await;
+                    continue;
+                }
+                Some(Command::Thaw(told)) => {
+                    frozen = frozen && !thaw(&mut ward).await;
+                    let _ = told.map(|told| told.send(!frozen));
+                    continue;
+                }
+                Some(Command::Hold(thing)) => {
+                    held.push(thing);
+                    continue;
+                }
+                // What is frozen does not end by itself, and not everywhere by a signal.
+                _ if frozen => {
+                    thaw(&mut ward).await;
+                }
+                _ => {}
             }
+            let patience = match command {
+                Some(Command::Close(patience)) => Some(patience),
+                Some(Command::Autopsy) => None,
+                // Its removal ends what is left of it, as soon as that is possible.
+                Some(Command::Lose(loss)) => break Exit::Lost(loss),
+                _ => {
+                    ward.kill().await;
+                    break Exit::Killed;
+                }
+            };
+            break end(&mut ward, patience, &mut inbox, log.as_mut(), &mut log_open).await;
         };
         if log_open {
             let _ = tokio::time::timeout(LAST_WORDS, log).await;
@@ -250,7 +318,14 @@ pub(crate) fn supervise<W: Ward>(
         commands,
         exit,
         doubt,
+        gauge,
     }
+}
+
+async fn thaw<W: Ward>(ward: &mut W) -> bool {
+    tokio::time::timeout(THAW, ward.thaw())
+        .await
+        .unwrap_or(false)
 }
 
 /// Waits for the end within the grace, reading stderr all the while; kills after it. `patience`:
@@ -282,7 +357,7 @@ async fn end<W: Ward>(
                 Some(Command::Lose(loss)) => return Exit::Lost(loss),
                 // The owner let go of it on purpose; it still has its grace.
                 None => owned = false,
-                Some(Command::Close(_) | Command::Autopsy | Command::Hold(_)) => {}
+                Some(_) => {}
             },
         }
     }

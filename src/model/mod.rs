@@ -30,6 +30,6 @@ pub use limits::{
 };
 pub use route::{InvocationType, Route, UnknownType, clean_path};
 pub use scale::{
-    DrainStatus, InvalidScale, SCALE_ANNOTATION, Scale, ScaleMode, ScaleSample, ScaleStatus,
+    DrainStatus, InvalidScale, SCALE_ANNOTATION, Scale, ScaleMode, ScaleSample, ScaleStatus, Usage,
 };
 pub use time::Timestamp;

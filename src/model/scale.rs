@@ -213,6 +213,14 @@ fn shown(value: &Value) -> String {
     text.chars().take(60).collect()
 }
 
+/// What containers use.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Usage {
+    pub memory_bytes: u64,
+    /// Processor time since their starts.
+    pub cpu: Duration,
+}
+
 /// One look at a function's load.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct ScaleSample {
@@ -244,6 +252,8 @@ pub struct ScaleStatus {
     pub failure: Option<(String, Duration)>,
     /// The oldest first; none in mode `demand`, which looks at calls and not at times.
     pub samples: Vec<ScaleSample>,
+    /// Of all that are there; none if none of them can tell.
+    pub usage: Option<Usage>,
 }
 
 /// Whether a server takes calls.

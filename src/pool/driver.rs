@@ -1,11 +1,12 @@
 use std::collections::BTreeMap;
 use std::ops::{Deref, DerefMut};
 use std::pin::pin;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Weak};
 use std::task::{Context, Waker};
 use std::time::Duration;
 
+use futures_util::future::join_all;
 use parking_lot::Mutex;
 use thiserror::Error;
 use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore, oneshot};
@@ -16,10 +17,10 @@ use super::reaper;
 use super::record;
 use super::resources::{Resources, Tenant};
 use super::scale::{Decision, Moment, Scaler};
-use super::starts::Starts;
+use super::starts::{Charge, Starts};
 use super::state::{Arrival, Bounds, Counts, Offer, State};
-use crate::launcher::{Instance, LaunchError, LaunchSpec};
-use crate::model::{Format, Scale};
+use crate::launcher::{Gauge, Instance, LaunchError, LaunchSpec};
+use crate::model::{Format, Scale, Usage};
 
 /// Bounds of one pool.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -35,6 +36,8 @@ pub struct PoolConfig {
     pub max_wait: Duration,
     /// How long a container may idle.
     pub idle_timeout: Duration,
+    /// How long a container idles before nothing in it may run until the next call, if ever.
+    pub freeze_after: Option<Duration>,
     /// What decides how many there are, within `max`.
     pub scale: Scale,
 }
@@ -89,6 +92,8 @@ pub struct Pool {
     news: Notify,
     /// Starts that wait for room may no longer be wanted.
     review: Notify,
+    /// Of all containers there are.
+    gauges: Mutex<Vec<Weak<dyn Gauge>>>,
     pub(super) inner: Mutex<Inner>,
 }
 
@@ -129,6 +134,7 @@ impl Pool {
         let bounds = Bounds {
             max_waiting: config.max_waiting,
             idle_timeout: config.idle_timeout,
+            freeze_after: config.freeze_after,
         };
         let need = need(&spec);
         let oversized = oversized(need, starts.total());
@@ -151,6 +157,7 @@ impl Pool {
             cold_waiting: AtomicUsize::new(0),
             news: Notify::new(),
             review: Notify::new(),
+            gauges: Mutex::default(),
             inner: Mutex::new(inner),
         });
         pool.starts.enroll(pool.tenant, Arc::downgrade(&pool));
@@ -224,6 +231,10 @@ impl Pool {
                 Arrival::BackingOff(until) => return Err(self.inner.lock().refusal(until)),
                 Arrival::Draining => return Err(PoolError::Draining),
             };
+            if !slot.lane().thaw().await {
+                slot.retire("could not be thawed");
+                continue;
+            }
             // The last look before the call: a container that spoke or died meanwhile is
             // replaced without anybody noticing. A fresh one is not: its first call tells what
             // is wrong with it, where replacing it would start one after the other.
@@ -283,7 +294,7 @@ impl Pool {
             self.cold_failed(&error);
             PoolError::Launch(error)
         })?;
-        let mut slot = Slot::new(self, Lane::new(instance, charge));
+        let mut slot = Slot::new(self, self.lane(instance, charge));
         slot.cold = Some(place);
         Ok(slot)
     }
@@ -387,11 +398,32 @@ impl Pool {
         match launched {
             Ok(instance) => {
                 self.inner.lock().state.started();
-                self.offer(Lane::new(instance, charge));
+                self.offer(self.lane(instance, charge));
             }
             Err(error) => self.start_failed(Arc::new(error)),
         }
         self.news.notify_waiters();
+    }
+
+    fn lane(&self, instance: Instance, charge: Charge) -> Lane {
+        let lane = Lane::new(instance, charge);
+        let mut gauges = self.gauges.lock();
+        gauges.retain(|gauge| gauge.strong_count() > 0);
+        gauges.extend(lane.gauge().map(Arc::downgrade));
+        lane
+    }
+
+    /// What all containers use now; `None` if none of them can tell.
+    pub async fn usage(&self) -> Option<Usage> {
+        let gauges: Vec<_> = {
+            let gauges = self.gauges.lock();
+            gauges.iter().filter_map(Weak::upgrade).collect()
+        };
+        let read = join_all(gauges.into_iter().map(Gauge::read)).await;
+        read.into_iter().flatten().reduce(|all, one| Usage {
+            memory_bytes: all.memory_bytes + one.memory_bytes,
+            cpu: all.cpu + one.cpu,
+        })
     }
 
     fn start_failed(self: &Arc<Self>, error: Arc<LaunchError>) {
@@ -464,8 +496,13 @@ impl Pool {
                 let _ = waiter.send(Ok(Slot::new(self, lane)));
             }
             Offer::Idle => {
-                let expiry = now + self.config.idle_timeout;
-                if in_doubt || inner.alarm.is_none_or(|alarm| alarm > expiry) {
+                let idle = self.config.idle_timeout;
+                let look = now
+                    + self
+                        .config
+                        .freeze_after
+                        .map_or(idle, |after| after.min(idle));
+                if in_doubt || inner.alarm.is_none_or(|alarm| alarm > look) {
                     inner.reaper.wake_by_ref();
                 }
                 drop(inner);

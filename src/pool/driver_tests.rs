@@ -40,6 +40,7 @@ fn pool(max: usize) -> (Arc<Pool>, Arc<FakeLauncher>) {
             max_waiting: 1000,
             max_wait: Duration::from_secs(60),
             idle_timeout: IDLE,
+            freeze_after: None,
             scale: Scale::default(),
         },
     )
@@ -183,6 +184,7 @@ async fn a_container_that_speaks_or_dies_at_its_start_is_given_to_one_caller() {
             max_waiting: 10,
             max_wait: Duration::from_secs(60),
             idle_timeout: IDLE,
+            freeze_after: None,
             scale: Scale::default(),
         };
         let (pool, fake) = pool_of(image, config);
@@ -245,6 +247,7 @@ async fn a_start_that_fails_tells_its_waiter_why() {
         max_waiting: 10,
         max_wait: Duration::from_secs(60),
         idle_timeout: IDLE,
+        freeze_after: None,
         scale: Scale::default(),
     };
     let (pool, _) = pool_of("nothing", config);
@@ -266,6 +269,7 @@ async fn waiting_is_bounded_in_number_and_in_time() {
         max_waiting: 1,
         max_wait: Duration::from_secs(5),
         idle_timeout: IDLE,
+        freeze_after: None,
         scale: Scale::default(),
     };
     let (pool, _) = pool_of("peer", config);
@@ -340,6 +344,7 @@ fn kept(image: &str, min: u32) -> (Arc<Pool>, Arc<FakeLauncher>) {
         max_waiting: 10,
         max_wait: Duration::from_secs(60),
         idle_timeout: IDLE,
+        freeze_after: None,
         scale,
     };
     pool_of(image, config)
@@ -373,7 +378,7 @@ async fn a_kept_container_that_dies_at_its_start_is_not_started_in_a_loop() {
     tokio::time::sleep(Duration::from_secs(600)).await;
     let started = fake.started();
     assert!((10..20).contains(&started), "{started}");
-    let status = pool.status();
+    let status = pool.status().await;
     let (failure, _) = status.failure.expect("it says why");
     assert!(failure.contains("before its first call"), "{failure}");
     let refused = pool.check_out().await.unwrap_err();
@@ -420,6 +425,7 @@ async fn a_target_is_reached_in_steps() {
         max_waiting: 100,
         max_wait: Duration::from_secs(60),
         idle_timeout: IDLE,
+        freeze_after: None,
         scale,
     };
     let (pool, fake) = pool_of("peer", config);
@@ -443,4 +449,53 @@ async fn a_target_is_reached_in_steps() {
     first.give_back();
     tokio::time::sleep(2 * IDLE).await;
     assert_eq!((fake.alive(), pool.counts()), (0, Counts::default()));
+}
+
+fn freezing() -> (Arc<Pool>, Arc<FakeLauncher>) {
+    let config = PoolConfig {
+        format: crate::model::Format::Http,
+        max: 4,
+        max_waiting: 10,
+        max_wait: Duration::from_secs(60),
+        idle_timeout: IDLE,
+        freeze_after: Some(Duration::from_secs(1)),
+        scale: Scale::default(),
+    };
+    pool_of("peer", config)
+}
+
+// D7: what idles does not run.
+#[tokio::test(start_paused = true)]
+async fn a_container_is_frozen_while_nobody_calls() {
+    let (pool, fake) = freezing();
+    for _ in 0..3 {
+        let mut slot = pool.check_out().await.unwrap();
+        assert_eq!(fake.frozen(), 0);
+        say(&mut slot, b'a').await;
+        slot.give_back();
+        settle().await;
+        assert_eq!(fake.frozen(), 0, "too early");
+        tokio::time::sleep(Duration::from_millis(1100)).await;
+        assert_eq!(fake.frozen(), 1);
+    }
+    assert_eq!(fake.started(), 1);
+    // One that is frozen idles no longer than others, and it ends.
+    tokio::time::sleep(IDLE).await;
+    assert_eq!((fake.alive(), fake.frozen()), (0, 0));
+}
+
+// D9
+#[tokio::test(start_paused = true)]
+async fn a_container_that_cannot_be_thawed_is_replaced() {
+    let (pool, fake) = freezing();
+    let mut slot = pool.check_out().await.unwrap();
+    say(&mut slot, b'a').await;
+    slot.give_back();
+    tokio::time::sleep(Duration::from_millis(1100)).await;
+    assert_eq!(fake.frozen(), 1);
+    fake.ice_age.store(true, Ordering::SeqCst);
+    let mut slot = pool.check_out().await.unwrap();
+    say(&mut slot, b'b').await;
+    assert_eq!(fake.started(), 2);
+    slot.give_back();
 }

@@ -8,7 +8,7 @@ use bytes::BytesMut;
 use tokio::time::Instant;
 
 use super::starts::Charge;
-use crate::launcher::{Control, Exit, Instance, Now, Socket, Stderr, Stdin, Stdout};
+use crate::launcher::{Control, Exit, Gauge, Instance, Now, Socket, Stderr, Stdin, Stdout};
 
 /// A connection to a function's socket is not used after it rested for this long: the function
 /// may be about to end it, and a request on its way would be lost. As Fn does.
@@ -37,6 +37,8 @@ pub struct Lane {
     /// The end of a container that has a socket; over stdio the end of stdout tells.
     end: Option<Pin<Box<dyn Future<Output = Exit> + Send>>>,
     ended: bool,
+    /// It was told to freeze, and not thawed since.
+    frozen: bool,
     stderr: Arc<Stderr>,
     control: Control,
     /// What the container takes; the supervisor holds it too, until the container is gone.
@@ -89,6 +91,7 @@ impl Lane {
             rested: Instant::now(),
             end,
             ended: false,
+            frozen: false,
             stderr,
             control,
             charge,
@@ -194,6 +197,11 @@ impl Lane {
         self.control.autopsy()
     }
 
+    /// What tells how much the container uses.
+    pub(super) fn gauge(&self) -> Option<&Arc<dyn Gauge>> {
+        self.control.gauge()
+    }
+
     /// What the function logs.
     pub fn log(&self) -> Arc<Stderr> {
         self.stderr.clone()
@@ -202,6 +210,20 @@ impl Lane {
     /// The last lines the function wrote to stderr.
     pub fn last_words(&self) -> Vec<String> {
         self.stderr.tail()
+    }
+
+    /// Lets nothing in the container run until it is thawed or ends.
+    pub(super) fn freeze(&mut self) {
+        self.frozen = true;
+        self.control.freeze();
+    }
+
+    /// Makes sure that the container runs; returns whether it does.
+    pub(super) async fn thaw(&mut self) -> bool {
+        if self.frozen {
+            self.frozen = !self.control.thaw().await;
+        }
+        !self.frozen
     }
 
     /// Lets the function end by itself: end of file on its stdin or SIGTERM, then a grace.

@@ -52,7 +52,15 @@ pub(super) fn line(
 
 impl Pool {
     /// What this pool has, should have, and why.
-    pub fn status(&self) -> ScaleStatus {
+    pub async fn status(&self) -> ScaleStatus {
+        let usage = self.usage().await;
+        ScaleStatus {
+            usage,
+            ..self.decided()
+        }
+    }
+
+    fn decided(&self) -> ScaleStatus {
         let now = Instant::now();
         let shortage = self.starts.shortage(self.tenant);
         let inner = self.inner.lock();
@@ -85,6 +93,7 @@ impl Pool {
             },
             failure: state.backing_off().and_then(failure),
             samples: state.scaler().samples().map(sample).collect(),
+            usage: None,
         }
     }
 }

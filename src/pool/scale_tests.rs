@@ -331,6 +331,7 @@ impl World {
         let bounds = Bounds {
             max_waiting: 1000,
             idle_timeout: Duration::from_secs(10),
+            freeze_after: None,
         };
         let mut world = Self {
             state: State::new(bounds, Scaler::new(&scale, max)),

@@ -63,6 +63,7 @@ impl Machine {
             max_waiting: 1000,
             max_wait: MAX_WAIT,
             idle_timeout: Duration::from_secs(600),
+            freeze_after: None,
             scale: Scale {
                 min,
                 ..Scale::default()
@@ -111,7 +112,7 @@ async fn idle_containers_of_others_make_room_down_to_their_minimum() {
     assert_eq!((have(&kept), have(&other)), (1, 3), "nothing went in vain");
     assert_eq!(machine.fake.most_alive(), 4);
     settle().await;
-    let reason = large.status().reason;
+    let reason = large.status().await.reason;
     assert!(!reason.contains("wait for room"), "nobody waits: {reason}");
 }
 
@@ -186,7 +187,7 @@ async fn callers_who_leave_are_not_started_for() {
     let waiting = tokio::time::timeout(Duration::from_secs(1), other.check_out());
     let told = async {
         settle().await;
-        other.status().reason
+        other.status().await.reason
     };
     let (waited, told) = tokio::join!(waiting, told);
     assert!(waited.is_err());

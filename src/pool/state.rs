@@ -17,6 +17,8 @@ pub(super) struct Bounds {
     /// Most waiters at once.
     pub(super) max_waiting: usize,
     pub(super) idle_timeout: Duration,
+    /// How long a lane idles before it is frozen, if ever.
+    pub(super) freeze_after: Option<Duration>,
 }
 
 /// What someone who asks for a lane gets.
@@ -54,6 +56,7 @@ pub(super) struct State<L, W> {
 struct Idle<L> {
     lane: L,
     since: Instant,
+    frozen: bool,
 }
 
 /// How many lanes do what.
@@ -238,7 +241,11 @@ impl<L, W> State<L, W> {
         if self.draining {
             return Offer::Retire(lane);
         }
-        self.idle.push_back(Idle { lane, since: now });
+        self.idle.push_back(Idle {
+            lane,
+            since: now,
+            frozen: false,
+        });
         Offer::Idle
     }
 
@@ -266,6 +273,26 @@ impl<L, W> State<L, W> {
             };
         }
         self.idle.drain(..expired).map(|idle| idle.lane).collect()
+    }
+
+    /// Lanes that have now idled for long enough to be frozen, each told once.
+    pub(super) fn freeze_due(&mut self, now: Instant) -> impl Iterator<Item = &mut L> {
+        let after = self.bounds.freeze_after;
+        let due = move |idle: &&mut Idle<L>| {
+            !idle.frozen && after.is_some_and(|after| now >= idle.since + after)
+        };
+        self.idle.iter_mut().filter(due).map(|idle| {
+            idle.frozen = true;
+            &mut idle.lane
+        })
+    }
+
+    /// When [`freeze_due`](Self::freeze_due) is next worth calling.
+    fn next_freeze(&self) -> Option<Instant> {
+        let after = self.bounds.freeze_after?;
+        // The first that is not frozen has idled for longest of those.
+        let next = self.idle.iter().find(|idle| !idle.frozen)?;
+        Some(next.since + after)
     }
 
     /// Takes out the idle lanes for which `doubt` holds.
@@ -317,10 +344,15 @@ impl<L, W> State<L, W> {
     /// When there is something to look at, whatever happens before.
     pub(super) fn next_look(&self, now: Instant) -> Option<Instant> {
         let tick = self.scaler.tick().filter(|_| !self.draining);
-        [self.next_expiry(now), tick, self.backoff.until()]
-            .into_iter()
-            .flatten()
-            .min()
+        [
+            self.next_expiry(now),
+            self.next_freeze(),
+            tick,
+            self.backoff.until(),
+        ]
+        .into_iter()
+        .flatten()
+        .min()
     }
 
     /// Whether a sample is due.

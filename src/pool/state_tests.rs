@@ -15,6 +15,7 @@ fn kept<W>(min: u32, max: usize, max_waiting: usize) -> State<u32, W> {
     let bounds = Bounds {
         max_waiting,
         idle_timeout: IDLE,
+        freeze_after: None,
     };
     let scale = Scale {
         min,
@@ -52,6 +53,26 @@ async fn the_lane_used_last_is_given_first() {
         given,
         [Arrival::Lane(2), Arrival::Lane(1), Arrival::Lane(0)]
     );
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_lane_is_frozen_once_each_time_it_idles() {
+    let second = Duration::from_secs(1);
+    let begin = Instant::now();
+    let mut state = with_idle(0..3, begin);
+    assert_eq!(state.freeze_due(begin + IDLE).count(), 0, "nobody asked");
+    state.bounds.freeze_after = Some(second);
+    assert_eq!(state.next_look(begin), Some(begin + second));
+    let due: Vec<_> = state.freeze_due(begin + second * 2).map(|l| *l).collect();
+    assert_eq!(due, [0, 1]);
+    assert_eq!(state.freeze_due(begin + second * 2).count(), 0);
+    assert_eq!(state.next_look(begin), Some(begin + second * 3));
+    assert_eq!(state.freeze_due(begin + second * 3).count(), 1);
+    // From here on only their expiry is looked for.
+    assert_eq!(state.next_look(begin), Some(begin + IDLE));
+    assert_eq!(state.arrive(|| 0), Arrival::Lane(2));
+    state.offer(2, begin + second * 4);
+    assert_eq!(state.freeze_due(begin + second * 5).count(), 1);
 }
 
 #[tokio::test(start_paused = true)]

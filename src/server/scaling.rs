@@ -3,6 +3,8 @@
 use std::path::Path;
 use std::sync::Arc;
 
+use async_trait::async_trait;
+
 use crate::api;
 use crate::config::{ScaleLogTo, ScaleLogWhat, ScaleLogging};
 use crate::invoke::Invoker;
@@ -18,9 +20,10 @@ pub(super) struct Pools {
     pub(super) launcher: Arc<dyn Launcher>,
 }
 
+#[async_trait]
 impl api::Runner for Pools {
-    fn scale(&self, callable: &Callable) -> ScaleStatus {
-        self.invoker.scaling(callable)
+    async fn scale(&self, callable: &Callable) -> ScaleStatus {
+        self.invoker.scaling(callable).await
     }
 
     fn engine_answers(&self) -> Option<bool> {

@@ -44,6 +44,34 @@ struct Tally {
     findings: Vec<String>,
 }
 
+impl Tally {
+    fn add(
+        &mut self,
+        name: &str,
+        body: &str,
+        its_gateway_died: bool,
+        answer: reqwest::Result<(u16, String)>,
+    ) {
+        match answer {
+            Ok((200, text)) if text == body => self.right += 1,
+            Ok((status, text)) => {
+                let cause = CAUSES.iter().find(|cause| text.contains(**cause));
+                match cause {
+                    Some(cause) if (502..=504).contains(&status) => {
+                        *self.errors.entry(format!("{status} {cause}")).or_default() += 1;
+                    }
+                    _ => {
+                        let text: String = text.chars().take(300).collect();
+                        self.findings.push(format!("{name}: {status} {text}"));
+                    }
+                }
+            }
+            Err(_) if its_gateway_died => self.cut_off += 1,
+            Err(error) => self.findings.push(format!("{name}: {error:?}")),
+        }
+    }
+}
+
 /// Where callers find the gateway that lives now.
 struct Stage {
     address: Mutex<String>,
@@ -142,6 +170,7 @@ async fn start(engine: &Engine, data: &Path) -> Gateway {
     let settings = [
         ("DOCKER_HOST", engine.host()),
         ("FN_HOT_START_TIMEOUT_MSECS", "20000".to_owned()),
+        ("FN_FREEZE_IDLE_MSECS", "20".to_owned()),
     ];
     let settings = settings.each_ref().map(|(k, v)| (*k, v.as_str()));
     Gateway::start_in(Backend::Link, data, &settings).await
@@ -166,22 +195,8 @@ async fn call(stage: &Stage, caller: usize) {
             }
             Err(error) => Err(error),
         };
-        let mut tally = stage.tally.lock();
-        match answer {
-            Ok((200, text)) if text == body => tally.right += 1,
-            Ok((status @ (502..=504), text)) if CAUSES.iter().any(|c| text.contains(c)) => {
-                let cause = CAUSES.iter().find(|cause| text.contains(**cause)).unwrap();
-                *tally.errors.entry(format!("{status} {cause}")).or_default() += 1;
-            }
-            Ok((status, text)) => {
-                let text: String = text.chars().take(300).collect();
-                tally.findings.push(format!("{name}: {status} {text}"));
-            }
-            // Its gateway died meanwhile, or was dead.
-            Err(_) if deaths.1 || deaths != *stage.deaths.lock() => tally.cut_off += 1,
-            Err(error) => tally.findings.push(format!("{name}: {error:?}")),
-        }
-        drop(tally);
+        let died = deaths.1 || deaths != *stage.deaths.lock();
+        stage.tally.lock().add(name, &body, died, answer);
         sleep(Duration::from_millis(random.below(20).try_into().unwrap())).await;
     }
 }

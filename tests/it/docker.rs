@@ -18,7 +18,17 @@ fn client(host: Option<&str>) -> Docker {
     }
 }
 
+/// The functions' containers.
 pub(crate) async fn containers(host: Option<&str>, identity: &str) -> Vec<String> {
+    labelled(host, identity, |role| role.is_none()).await
+}
+
+/// The containers of the gateway `identity` whose role is a wanted one.
+pub(crate) async fn labelled(
+    host: Option<&str>,
+    identity: &str,
+    wanted: impl Fn(Option<&String>) -> bool,
+) -> Vec<String> {
     let label = format!("kiln.instance={identity}");
     let filters = std::collections::HashMap::from([("label".to_owned(), vec![label])]);
     let options = ListContainersOptionsBuilder::default()
@@ -26,7 +36,20 @@ pub(crate) async fn containers(host: Option<&str>, identity: &str) -> Vec<String
         .filters(&filters)
         .build();
     let found = client(host).list_containers(Some(options)).await.unwrap();
-    found.into_iter().filter_map(|c| c.id).collect()
+    found
+        .into_iter()
+        .filter(|c| wanted(c.labels.as_ref().and_then(|l| l.get("kiln.role"))))
+        .filter_map(|c| c.id)
+        .collect()
+}
+
+/// Of a container's first process; 0 if it does not run.
+pub(crate) async fn pid(id: &str) -> i64 {
+    let docker = Docker::connect_with_unix_defaults().unwrap();
+    match docker.inspect_container(id, None).await {
+        Ok(found) => found.state.unwrap().pid.unwrap(),
+        Err(_) => 0,
+    }
 }
 
 /// For the end of a failed test, which has no runtime to await on.

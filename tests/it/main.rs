@@ -14,6 +14,7 @@ mod deploy;
 mod edge;
 mod faults;
 mod formats;
+mod freeze;
 mod gateway;
 mod hot;
 mod life;
@@ -33,3 +34,5 @@ mod docker;
 mod engine;
 #[cfg(feature = "docker-tests")]
 mod golden;
+#[cfg(feature = "docker-tests")]
+mod prepared;

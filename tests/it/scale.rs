@@ -13,6 +13,7 @@ backends!(
     a_target_is_reached_in_steps_that_are_written_down,
     the_minimum_is_warm_after_a_deploy_and_after_a_restart,
     more_waiters_than_allowed_are_told_to_come_later,
+    what_containers_use_is_told_when_somebody_asks,
 );
 
 async fn function(gateway: &Gateway, scale: Value) {
@@ -31,6 +32,32 @@ async fn status(gateway: &Gateway) -> Value {
     let reply = gateway.get(&format!("/v2/fns/{id}/scale")).await;
     assert_eq!(reply.status, 200, "{}", reply.text());
     serde_json::from_slice(&reply.body).unwrap()
+}
+
+async fn what_containers_use_is_told_when_somebody_asks(backend: Backend) {
+    let gateway = Gateway::start(backend).await;
+    function(&gateway, json!({ "min": 1, "max": 1 })).await;
+    assert_eq!(gateway.post("/t/t/m", "works").await.text(), "works");
+    let one = status(&gateway).await;
+    // Less than a page, or more than the container may have, is something else's.
+    let memory = one["memory_bytes"].as_u64();
+    assert!(memory >= Some(4096) && memory <= Some(64 << 20), "{one}");
+    let cpu = one["cpu_seconds"].as_f64().unwrap();
+    assert!((0.0..10.0).contains(&cpu), "{one}");
+    // One that is in the middle of a call counts as well.
+    let busy = eventually("the call", async || {
+        let now = status(&gateway).await;
+        now["busy"] == 1 && now["memory_bytes"].as_u64() >= Some(4096)
+    });
+    let calls = async {
+        loop {
+            calls(&gateway, 1, 1000).await;
+        }
+    };
+    tokio::select! {
+        () = busy => {}
+        () = calls => unreachable!("they are made again and again"),
+    }
 }
 
 async fn the_maximum_is_never_exceeded(backend: Backend) {

@@ -1,4 +1,6 @@
-//! The program that hands a container its pipes, carried as bytes.
+//! Programs that containers run beside their function, carried as bytes.
+//!
+//! # `link`
 //!
 //! A container engine copies a container's stdin and stdout through its daemon. [`program`] goes
 //! around it: started as `link SOCKET COMMAND [ARG]...` in place of the image's own entrypoint, it
@@ -12,14 +14,27 @@
 //! is closed by a successful step 3; a failed one writes the `errno` as a native-endian `i32`
 //! first ([`decode_failure`]).
 //!
-//! It is static, needs no C library and no files in the image, and is a few kB.
+//! # `hold`
+//!
+//! [`hold`] sleeps for ever: it keeps a container, and with it the container's network, there for
+//! others to join.
+//!
+//! Both are static, need no C library and no files in the image, and are a few kB at most.
 
 #![warn(missing_docs)]
 
-/// The program for the architecture this crate was built for; `None` where it cannot run.
+/// `link` for the architecture this crate was built for; `None` where it cannot run.
 pub const fn program() -> Option<&'static [u8]> {
     #[cfg(has_program)]
-    return Some(include_bytes!(concat!(env!("OUT_DIR"), "/program")));
+    return Some(include_bytes!(concat!(env!("OUT_DIR"), "/link")));
+    #[cfg(not(has_program))]
+    return None;
+}
+
+/// `hold` for the architecture this crate was built for; `None` where it cannot run.
+pub const fn hold() -> Option<&'static [u8]> {
+    #[cfg(has_program)]
+    return Some(include_bytes!(concat!(env!("OUT_DIR"), "/hold")));
     #[cfg(not(has_program))]
     return None;
 }
@@ -35,8 +50,10 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_program_stays_a_few_kilobytes() {
-        let size = program().map_or(0, <[u8]>::len);
-        assert!(size < 16 * 1024, "{size} bytes");
+    fn the_programs_stay_a_few_kilobytes() {
+        for (program, most) in [(program(), 16 * 1024), (hold(), 1024)] {
+            let size = program.map_or(0, <[u8]>::len);
+            assert!(size < most, "{size} bytes");
+        }
     }
 }

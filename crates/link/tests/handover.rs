@@ -1,4 +1,4 @@
-//! The program runs here as it does in a container, against a socket of our own.
+//! The programs run here as they do in a container, `link` against a socket of our own.
 
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
@@ -24,23 +24,25 @@ struct Linked {
 
 /// Written once, before any test forks: a child would inherit the descriptor that is open for
 /// writing, and the program could not be run meanwhile.
-fn program() -> PathBuf {
+fn programs() -> PathBuf {
     static DIR: OnceLock<tempfile::TempDir> = OnceLock::new();
     let dir = DIR.get_or_init(|| {
         let dir = tempfile::tempdir().unwrap();
-        let path = dir.path().join("link");
-        std::fs::write(&path, link::program().unwrap()).unwrap();
-        std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o755)).unwrap();
+        for (name, bytes) in [("link", link::program()), ("hold", link::hold())] {
+            let path = dir.path().join(name);
+            std::fs::write(&path, bytes.unwrap()).unwrap();
+            std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o755)).unwrap();
+        }
         dir
     });
-    dir.path().join("link")
+    dir.path().to_owned()
 }
 
 fn start(command: &[&str], env: &[(&str, &str)]) -> Linked {
     let dir = tempfile::tempdir().unwrap();
     let socket = dir.path().join("sock");
     let listener = UnixListener::bind(&socket).unwrap();
-    let child = Command::new(program())
+    let child = Command::new(programs().join("link"))
         .arg(&socket)
         .args(command)
         .env_clear()
@@ -131,4 +133,19 @@ fn a_command_that_may_not_run_is_reported() {
     let mut linked = start(&["/etc/passwd"], &[]);
     assert_eq!(link::decode_failure(&linked.said), Some(13), "EACCES");
     assert_eq!(linked.child.wait().unwrap().code(), Some(126));
+}
+
+#[test]
+fn a_hold_sleeps_until_it_is_killed() {
+    use std::os::unix::process::ExitStatusExt;
+
+    let mut child = Command::new(programs().join("hold")).spawn().unwrap();
+    let stat = format!("/proc/{}/stat", child.id());
+    // Its state is the third field; until it sleeps it may still be this test's own program.
+    while !std::fs::read_to_string(&stat).unwrap().contains("(hold) S") {
+        std::thread::yield_now();
+    }
+    assert!(child.try_wait().unwrap().is_none());
+    child.kill().unwrap();
+    assert_eq!(child.wait().unwrap().signal(), Some(9));
 }

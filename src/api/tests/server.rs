@@ -9,7 +9,7 @@ use tower::ServiceExt;
 
 use super::contract;
 use crate::api::{ApiConfig, ApiState, Health, Runner, Sites, router};
-use crate::model::{Callable, DrainStatus, ScaleSample, ScaleStatus};
+use crate::model::{Callable, DrainStatus, ScaleSample, ScaleStatus, Usage};
 use crate::store::{Registry, SqliteStore, Store};
 
 /// The largest body that the server under test takes.
@@ -32,14 +32,16 @@ pub(super) struct Answer {
 #[derive(Debug)]
 struct NoPools;
 
+#[async_trait::async_trait]
 impl Runner for NoPools {
-    fn scale(&self, callable: &Callable) -> ScaleStatus {
+    async fn scale(&self, callable: &Callable) -> ScaleStatus {
         ScaleStatus {
             mode: callable.scale.mode,
             min: callable.scale.min as usize,
             vote: "none",
             failure: Some(("no engine".to_owned(), std::time::Duration::ZERO)),
             samples: vec![ScaleSample::default()],
+            usage: Some(Usage::default()),
             ..ScaleStatus::default()
         }
     }

@@ -38,6 +38,12 @@ pub(super) struct View {
     /// Seconds until the next start, while none is started.
     #[serde(skip_serializing_if = "Option::is_none")]
     retry_after: Option<u64>,
+    /// Memory that its containers use now, where that can be told.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    memory_bytes: Option<u64>,
+    /// Processor time that they have used since their starts.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    cpu_seconds: Option<f64>,
     /// The oldest first; none in mode `demand`.
     samples: Vec<SampleView>,
 }
@@ -81,6 +87,8 @@ impl From<ScaleStatus> for View {
             reason: status.reason,
             failure,
             retry_after: retry.map(|retry| retry.as_secs() + 1),
+            memory_bytes: status.usage.map(|usage| usage.memory_bytes),
+            cpu_seconds: status.usage.map(|usage| usage.cpu.as_secs_f64()),
             samples: status.samples.into_iter().map(SampleView::from).collect(),
         }
     }
@@ -95,5 +103,5 @@ pub(super) async fn scale(
     let id: FnId = id(&function, Resource::Function)?;
     let callable = api.registry.catalog().function(id);
     let callable = callable.ok_or(ApiError::not_found(Resource::Function))?;
-    Ok(reply::json(&View::from(api.runner.scale(&callable))))
+    Ok(reply::json(&View::from(api.runner.scale(&callable).await)))
 }

@@ -54,6 +54,8 @@ impl Lookout {
                 }
             }
             self.engine.lost_sight();
+            // An engine that starts again ends its containers, which takes that they run.
+            self.roster.thaw();
             swept = false;
             if began.elapsed() < LOOK_AGAIN {
                 // Away again at once? Then callers are to know before we rest.
@@ -123,7 +125,7 @@ impl Lookout {
     fn discard(&self, docker: &Docker, id: String) {
         let (docker, engine) = (docker.clone(), self.engine.clone());
         self.tasks
-            .spawn(async move { ward::remove(&engine, &docker, &id, true).await });
+            .spawn(async move { ward::remove_leftover(&engine, &docker, &id).await });
     }
 
     /// As [`reconcile`](Self::reconcile), without waiting for the removals.
@@ -154,7 +156,7 @@ impl Lookout {
         join_all(
             strays
                 .iter()
-                .map(|id| ward::remove(&self.engine, docker, id, true)),
+                .map(|id| ward::remove_leftover(&self.engine, docker, id)),
         )
         .await;
         Ok(strays.len())

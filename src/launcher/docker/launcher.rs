@@ -3,13 +3,16 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
+use bollard::Docker;
 use bollard::query_parameters::CreateContainerOptionsBuilder;
 use tokio_util::sync::{CancellationToken, DropGuard};
 use tokio_util::task::TaskTracker;
 
+use super::cgroup::Cgroup;
 use super::engine::{Engine, is_missing, refused};
 use super::events::Lookout;
 use super::link::Links;
+use super::namespace::{Namespace, Namespaces};
 use super::network::{Membership, Networks};
 use super::roster::Roster;
 use super::ward::DockerWard;
@@ -47,6 +50,10 @@ pub struct DockerConfig {
     /// As docker's `--network`, each container in the one with the fewest of ours; none for the
     /// engine's default.
     pub networks: Vec<String>,
+    /// How many namespaces are kept prepared for every network.
+    pub prepared_networks: usize,
+    /// Whether such a namespace serves one container only.
+    pub prepared_use_once: bool,
     pub limits: ContainerLimits,
     /// From create to the function's program running.
     pub start_timeout: Duration,
@@ -54,7 +61,8 @@ pub struct DockerConfig {
 }
 
 impl DockerConfig {
-    /// Defaults for the local engine with link stdio: user 1000, the engine's default network.
+    /// Defaults for the local engine with link stdio: user 1000, the engine's default network,
+    /// nothing prepared.
     pub fn new(identity: impl Into<String>, sockets: impl Into<PathBuf>) -> Self {
         Self {
             host: None,
@@ -64,6 +72,8 @@ impl DockerConfig {
             sockets: sockets.into(),
             user: Some("1000:1000".to_owned()),
             networks: Vec::new(),
+            prepared_networks: 0,
+            prepared_use_once: false,
             limits: ContainerLimits::default(),
             start_timeout: Duration::from_secs(30),
             pull_timeout: Duration::from_secs(600),
@@ -79,11 +89,33 @@ pub struct DockerLauncher {
     folders: Folders,
     links: Option<Links>,
     networks: Networks,
+    namespaces: Namespaces,
     tasks: TaskTracker,
     lookout: Lookout,
     /// The lookout's task, and what keeps it going.
     background: TaskTracker,
     watching: DropGuard,
+}
+
+/// Where a container is put.
+struct Seat {
+    network: Option<Membership>,
+    namespace: Option<Namespace>,
+}
+
+impl Seat {
+    /// As docker's `--network`.
+    fn mode(&self) -> Option<String> {
+        let namespace = self.namespace.as_ref();
+        let network = || {
+            self.network
+                .as_ref()
+                .map(|network| network.name().to_owned())
+        };
+        namespace
+            .map(|namespace| namespace.sleeper().network_mode())
+            .or_else(network)
+    }
 }
 
 impl DockerLauncher {
@@ -132,6 +164,7 @@ impl DockerLauncher {
         Ok(Self {
             engine,
             networks: Networks::new(&config.networks),
+            namespaces: Namespaces::new(&config, &tasks, &lookout.roster),
             config,
             folders,
             links,
@@ -142,8 +175,39 @@ impl DockerLauncher {
         })
     }
 
-    async fn start(&self, spec: &LaunchSpec, id: &str) -> Result<Started, LaunchError> {
+    /// Starts a container in a namespace that is prepared, if there is one.
+    async fn start(&self, spec: &LaunchSpec) -> Result<Started, LaunchError> {
         let docker = self.engine.client().await?;
+        let _launching = self.namespaces.launching(docker);
+        let network = self.networks.join();
+        let namespace = self.namespaces.take(network.as_ref().map(Membership::name));
+        let sleeper = namespace.as_ref().map(Namespace::sleeper);
+        let seat = Seat { network, namespace };
+        let error = match self.start_in(docker, spec, seat).await {
+            Ok(started) => return Ok(started),
+            Err(error) => error,
+        };
+        match sleeper {
+            Some(sleeper) if sleeper.is_gone().await => {
+                tracing::info!(%error, "a prepared network is gone, starting without");
+                self.namespaces.forget();
+                let seat = Seat {
+                    network: self.networks.join(),
+                    namespace: None,
+                };
+                self.start_in(docker, spec, seat).await
+            }
+            _ => Err(error),
+        }
+    }
+
+    async fn start_in(
+        &self,
+        docker: &Docker,
+        spec: &LaunchSpec,
+        seat: Seat,
+    ) -> Result<Started, LaunchError> {
+        let id = &ulid::Ulid::generate().to_string();
         let host = |doing| move |source| LaunchError::Host { doing, source };
         let folder = self.folders.make(id)?;
         let mut binds = Vec::new();
@@ -174,14 +238,15 @@ impl DockerLauncher {
         if doorstep.is_some() {
             ward.watch();
         }
-        let network = self.networks.join();
         let entrypoint = listener.is_some().then(link::entrypoint);
-        let name = network.as_ref().map(Membership::name);
-        let body = settings::create_body(&self.config, spec, id, name, entrypoint, binds);
-        ward.joined(network);
+        let body = settings::create_body(&self.config, spec, id, seat.mode(), entrypoint, binds);
+        ward.joined(seat.network, seat.namespace);
         let name = CreateContainerOptionsBuilder::default().name(id).build();
-        match docker.create_container(Some(name), body).await {
-            Ok(created) => ward.created(created.id),
+        let engine_id = match docker.create_container(Some(name), body).await {
+            Ok(created) => {
+                ward.created(created.id.clone());
+                created.id
+            }
             Err(e) if is_missing(&e) && !self.networks.named_in(&e.to_string()) => {
                 ward.refused();
                 let image = spec.image.reference.clone();
@@ -191,19 +256,21 @@ impl DockerLauncher {
                 });
             }
             Err(e) => return Err(refused("create the container", &e)),
-        }
+        };
         let log = |pipe| Arc::new(Stderr::new(&spec.app, &spec.function, id, pipe));
         let (stdin, stdout, stderr, control) = match listener {
             Some(listener) => {
                 let mut pipes = Pipes::new(spec.channel).map_err(host("make the pipes"))?;
                 let theirs = std::mem::take(&mut pipes.theirs);
-                link::start(docker, id, listener, theirs, spec).await?;
+                let pid = link::start(docker, id, listener, theirs, spec).await?;
+                ward.started(Cgroup::new(docker, engine_id, pid));
                 let stderr = log(Some(pipes.stderr));
                 let control = supervise(&self.tasks, ward, stderr.clone(), None);
                 (pipes.stdin, pipes.stdout, stderr, control)
             }
             None => {
                 let streams = attach::start(docker, id, spec.channel, &self.tasks).await?;
+                ward.started(Cgroup::new(docker, engine_id, None));
                 let ward = ward.with_streams(streams.ended);
                 let stderr = log(None);
                 let control = supervise(&self.tasks, ward, stderr.clone(), Some(streams.stderr));
@@ -240,9 +307,8 @@ impl Launcher for DockerLauncher {
     }
 
     async fn launch(&self, spec: &LaunchSpec) -> Result<Instance, LaunchError> {
-        let id = ulid::Ulid::generate().to_string();
         let limit = self.config.start_timeout;
-        let started = self.engine.ask(self.start(spec, &id));
+        let started = self.engine.ask(self.start(spec));
         let started = tokio::time::timeout(limit, started).await;
         let started = started.unwrap_or_else(|_| Err(LaunchError::Slow(limit.as_secs())));
         let Started { instance, doorstep } = started.map_err(|e| self.networks.explain(e))?;
@@ -254,10 +320,15 @@ impl Launcher for DockerLauncher {
 
     async fn sweep(&self) -> Result<usize, LaunchError> {
         self.folders.sweep();
-        self.lookout.sweep(self.engine.client().await?).await
+        let docker = self.engine.client().await?;
+        let swept = self.lookout.sweep(docker).await?;
+        // Not before: what is prepared carries the same label.
+        self.namespaces.refill(docker);
+        Ok(swept)
     }
 
     async fn shutdown(&self) {
+        self.namespaces.close();
         self.tasks.close();
         // The lookout tells when an engine that is away can be asked to remove what is left.
         tokio::select! {

@@ -71,14 +71,15 @@ impl Links {
     }
 }
 
-/// Starts the created container `id` and hands it `pipes`, its ends of them.
+/// Starts the created container `id` and hands it `pipes`, its ends of them. Returns the function's
+/// process, by the number that this host's kernel gives it.
 pub(super) async fn start(
     docker: &Docker,
     id: &str,
     listener: UnixListener,
     pipes: Vec<OwnedFd>,
     spec: &LaunchSpec,
-) -> Result<(), LaunchError> {
+) -> Result<Option<i32>, LaunchError> {
     docker
         .start_container(id, None::<StartContainerOptions>)
         .await
@@ -90,11 +91,12 @@ pub(super) async fn start(
             exit => LaunchError::Ended(exit.to_string()),
         }),
     };
+    let pid = stream.peer_cred().ok().and_then(|peer| peer.pid());
     hand_over(&stream, &pipes).map_err(handing_over)?;
     // Ours to close once sent: else the function's end of file would never come.
     drop(pipes);
     match answer(stream).await.map_err(handing_over)? {
-        None => Ok(()),
+        None => Ok(pid),
         Some(errno) => Err(LaunchError::Command {
             image: spec.image.reference.clone(),
             command: spec.image.command.first().cloned().unwrap_or_default(),

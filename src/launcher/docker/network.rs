@@ -67,8 +67,8 @@ impl Networks {
 pub(super) struct Membership(Arc<Network>);
 
 impl Membership {
-    pub(super) fn name(&self) -> String {
-        self.0.name.clone()
+    pub(super) fn name(&self) -> &str {
+        &self.0.name
     }
 }
 
@@ -109,10 +109,7 @@ mod tests {
         let networks = Networks::new(&["a".to_owned(), "b".to_owned()]);
         let first = networks.join().unwrap();
         let second = networks.join().unwrap();
-        assert_eq!(
-            (first.name(), second.name()),
-            ("a".to_owned(), "b".to_owned())
-        );
+        assert_eq!((first.name(), second.name()), ("a", "b"));
         drop(first);
         assert_eq!(networks.join().unwrap().name(), "a");
         assert!(Networks::new(&[]).join().is_none());

@@ -84,6 +84,15 @@ impl Roster {
         }
     }
 
+    /// Lets nothing stay frozen.
+    pub(super) fn thaw(&self) {
+        for entry in self.started() {
+            if let Some(informer) = entry.informer.get() {
+                informer.thaw();
+            }
+        }
+    }
+
     /// Those whose functions have been started.
     pub(super) fn started(&self) -> Vec<Arc<Entry>> {
         let entries = self.entries.lock();

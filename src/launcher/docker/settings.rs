@@ -64,20 +64,23 @@ fn env(spec: &LaunchSpec) -> Vec<String> {
 }
 
 fn labels(config: &DockerConfig, spec: &LaunchSpec, id: &str) -> HashMap<String, String> {
-    let mut labels: HashMap<_, _> = [
-        (INSTANCE_LABEL, config.identity.as_str()),
-        (ID_LABEL, id),
+    let function = [
         ("kiln.app", &spec.app),
         ("kiln.function", &spec.function),
         ("kiln.image", &spec.image.reference),
-    ]
-    .into_iter()
-    .map(|(k, v)| (k.to_owned(), v.to_owned()))
-    .collect();
-    if let Some(tag) = &config.tag {
-        labels.insert("kiln.tag".to_owned(), tag.clone());
-    }
-    labels
+    ];
+    let function = function.map(|(k, v)| (k.to_owned(), v.clone()));
+    owner(config, id).into_iter().chain(function).collect()
+}
+
+/// Labels that say whose a container is, and which.
+pub(super) fn owner(config: &DockerConfig, id: &str) -> Vec<(String, String)> {
+    let tag = config.tag.as_deref().map(|tag| ("kiln.tag", tag));
+    [(INSTANCE_LABEL, &*config.identity), (ID_LABEL, id)]
+        .into_iter()
+        .chain(tag)
+        .map(|(k, v)| (k.to_owned(), v.to_owned()))
+        .collect()
 }
 
 fn host_config(

@@ -12,12 +12,15 @@ use tokio::time::{Instant, sleep, timeout, timeout_at};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use super::cgroup::Cgroup;
 use super::engine::Engine;
 use super::engine::is_missing;
+use super::namespace::Namespace;
 use super::network::Membership;
 use super::roster::Place;
 use crate::launcher::folder::Folder;
 use crate::launcher::supervise::Ward;
+use crate::launcher::usage::Gauge;
 use crate::launcher::{Exit, Loss};
 
 /// How often a container that may still be in the making is asked for.
@@ -37,7 +40,7 @@ const REMOVAL_PAUSE: Duration = Duration::from_secs(5);
 const SIGNAL: Duration = Duration::from_secs(5);
 
 /// What is known of a container.
-#[derive(Clone, Copy, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Existence {
     /// The engine was asked to create it and has not answered.
     Unknown,
@@ -46,6 +49,7 @@ enum Existence {
 }
 
 /// A container that is removed when this is dropped.
+#[derive(Debug)]
 pub(super) struct DockerWard {
     docker: Docker,
     tasks: TaskTracker,
@@ -57,8 +61,13 @@ pub(super) struct DockerWard {
     folder: Option<Folder>,
     streams: Option<CancellationToken>,
     watched: bool,
+    cgroup: Option<Arc<Cgroup>>,
+    /// The engine has paused the container, or was asked to.
+    paused: bool,
     /// Given up after the container.
     network: Option<Membership>,
+    /// Given back after the container.
+    namespace: Option<Namespace>,
     existence: Existence,
 }
 
@@ -78,7 +87,10 @@ impl DockerWard {
             folder,
             streams: None,
             watched: false,
+            cgroup: None,
+            paused: false,
             network: None,
+            namespace: None,
             existence: Existence::Unknown,
         }
     }
@@ -91,6 +103,12 @@ impl DockerWard {
 
     /// The engine has refused to create the container.
     pub(super) fn refused(mut self) {
+        self.forget();
+        free(self.namespace.take());
+    }
+
+    /// There is nothing to remove.
+    pub(super) fn forget(&mut self) {
         self.existence = Existence::Removed;
     }
 
@@ -98,14 +116,20 @@ impl DockerWard {
         self.place.clone()
     }
 
-    /// The container's place in a network.
-    pub(super) fn joined(&mut self, network: Option<Membership>) {
+    /// The container's place in a network, and the namespace that it shares.
+    pub(super) fn joined(&mut self, network: Option<Membership>, namespace: Option<Namespace>) {
         self.network = network;
+        self.namespace = namespace;
     }
 
     /// The container's end is waited for from now on: nothing else would tell of it.
     pub(super) fn watch(&mut self) {
         self.watched = true;
+    }
+
+    /// The container's program runs, in these control groups.
+    pub(super) fn started(&mut self, cgroup: Arc<Cgroup>) {
+        self.cgroup = Some(cgroup);
     }
 
     /// Attached streams do not always end with their container, so the container's end ends
@@ -152,6 +176,31 @@ impl Ward for DockerWard {
         self.watched || self.streams.is_some()
     }
 
+    fn gauge(&self) -> Option<Arc<dyn Gauge>> {
+        Some(self.cgroup.clone()? as _)
+    }
+
+    async fn freeze(&mut self) {
+        if set_frozen(self.cgroup.as_deref(), true).await {
+            return;
+        }
+        self.paused = true;
+        self.place.ours(true);
+        if let Err(e) = self.docker.pause_container(&self.id).await {
+            tracing::debug!(container = %self.id, error = %e, "pausing");
+        }
+    }
+
+    async fn thaw(&mut self) -> bool {
+        if !self.paused {
+            return set_frozen(self.cgroup.as_deref(), false).await;
+        }
+        let thawed = unpause(&self.docker, &self.id).await;
+        self.paused = !thawed;
+        self.place.ours(!thawed);
+        thawed
+    }
+
     async fn terminate(&mut self) {
         self.signal("SIGTERM").await;
     }
@@ -171,13 +220,56 @@ impl Ward for DockerWard {
         }
         self.place.ours(true);
         let engine = self.place.engine();
-        remove(
-            engine,
-            &self.docker,
-            &self.id,
-            existence == Existence::Created,
-        )
-        .await;
+        let exists = existence == Existence::Created;
+        if remove(engine, &self.docker, &self.id, exists).await {
+            free(self.namespace.take());
+        }
+    }
+}
+
+async fn set_frozen(cgroup: Option<&Cgroup>, frozen: bool) -> bool {
+    match cgroup {
+        Some(cgroup) => cgroup.set_frozen(frozen).await,
+        None => false,
+    }
+}
+
+/// Returns whether the container is not paused, by the engine's own word.
+async fn unpause(docker: &Docker, id: &str) -> bool {
+    if docker.unpause_container(id).await.is_ok() {
+        return true;
+    }
+    // It may never have been.
+    let state = docker.inspect_container(id, None).await.ok();
+    let state = state.and_then(|found| found.state);
+    state.is_some_and(|state| state.paused == Some(false))
+}
+
+/// Removes what a gateway left behind. It may be frozen, and such a container cannot be ended.
+pub(super) async fn remove_leftover(engine: &Engine, docker: &Docker, id: &str) {
+    let _ = timeout(SIGNAL, thaw_leftover(docker, id)).await;
+    remove(engine, docker, id, true).await;
+}
+
+async fn thaw_leftover(docker: &Docker, id: &str) {
+    let Ok(found) = docker.inspect_container(id, None).await else {
+        return;
+    };
+    let Some(state) = found.state.filter(|state| state.running == Some(true)) else {
+        return;
+    };
+    if state.paused == Some(true) {
+        unpause(docker, id).await;
+        return;
+    }
+    let pid = state.pid.and_then(|pid| i32::try_from(pid).ok());
+    let cgroup = Cgroup::new(docker, found.id.unwrap_or_default(), pid);
+    cgroup.set_frozen(false).await;
+}
+
+fn free(namespace: Option<Namespace>) {
+    if let Some(namespace) = namespace {
+        namespace.free();
     }
 }
 
@@ -191,9 +283,12 @@ impl Drop for DockerWard {
         let held = (self.folder.take(), self.network.take());
         let place = self.place.clone();
         place.ours(true);
+        let namespace = self.namespace.take();
         self.tasks.spawn(async move {
             let engine = place.engine();
-            remove(engine, &docker, &id, existence == Existence::Created).await;
+            if remove(engine, &docker, &id, existence == Existence::Created).await {
+                free(namespace);
+            }
             drop(held);
         });
     }
@@ -201,8 +296,8 @@ impl Drop for DockerWard {
 
 /// Removes a container by force, and its anonymous volumes, as soon as there is an engine to do it.
 /// One that may still be in the making is asked for again: an engine goes on creating what nobody
-/// waits for any more.
-pub(super) async fn remove(engine: &Engine, docker: &Docker, id: &str, exists: bool) {
+/// waits for any more. Returns whether it is certain that it is no more.
+pub(super) async fn remove(engine: &Engine, docker: &Docker, id: &str, exists: bool) -> bool {
     let deadline = Instant::now() + REMOVAL;
     let mut pause = Duration::from_millis(100);
     let mut absent = 0;
@@ -212,11 +307,11 @@ pub(super) async fn remove(engine: &Engine, docker: &Docker, id: &str, exists: b
             .v(true)
             .build();
         match timeout(REMOVAL_TRY, docker.remove_container(id, Some(options))).await {
-            Ok(Ok(())) => return,
+            Ok(Ok(())) => return true,
             Ok(Err(e)) if is_missing(&e) => {
                 absent += 1;
                 if exists || absent == REMOVAL_TRIES {
-                    return;
+                    return exists;
                 }
             }
             Ok(Err(e)) => tracing::debug!(container = id, error = %e, "removing"),
@@ -232,6 +327,7 @@ pub(super) async fn remove(engine: &Engine, docker: &Docker, id: &str, exists: b
         container = id,
         "could not be removed; it will be when the engine is next back, or at the next start"
     );
+    false
 }
 
 /// Waits for the container's end.

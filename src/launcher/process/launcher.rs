@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
+use futures_util::future::BoxFuture;
 use rustix::process::{Pid, Signal};
 use tokio::process::{Child, Command};
 use tokio_util::task::TaskTracker;
@@ -13,7 +14,9 @@ use crate::launcher::folder::{Folder, Folders};
 use crate::launcher::socket::{Doorstep, SOCKET_NAME};
 use crate::launcher::stdio::Pipes;
 use crate::launcher::supervise::{Ward, supervise};
+use crate::launcher::usage::Gauge;
 use crate::launcher::{Channel, Exit, Image, Instance, LaunchError, LaunchSpec, Launcher, Stderr};
+use crate::model::Usage;
 
 /// What a container would get; a function must not find tools by the gateway's own PATH.
 const PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
@@ -209,6 +212,15 @@ struct ProcessWard {
     _folder: Option<Folder>,
 }
 
+impl ProcessWard {
+    /// To the whole group: children of the function must not outlive it.
+    fn signal(&self, signal: Signal) {
+        if let Some(group) = self.group {
+            let _ = rustix::process::kill_process_group(group, signal);
+        }
+    }
+}
+
 impl Ward for ProcessWard {
     async fn ended(&mut self) -> Exit {
         self.child.wait().await.map_or(Exit::Unknown, exit_of)
@@ -218,22 +230,57 @@ impl Ward for ProcessWard {
         true
     }
 
+    fn gauge(&self) -> Option<Arc<dyn Gauge>> {
+        Some(Arc::new(Proc(self.group?)))
+    }
+
+    async fn freeze(&mut self) {
+        self.signal(Signal::STOP);
+    }
+
+    async fn thaw(&mut self) -> bool {
+        self.signal(Signal::CONT);
+        true
+    }
+
     async fn terminate(&mut self) {
-        if let Some(group) = self.group {
-            let _ = rustix::process::kill_process_group(group, Signal::TERM);
-        }
+        self.signal(Signal::TERM);
     }
 
     async fn kill(&mut self) {
-        if let Some(group) = self.group {
-            // The whole group: children of the function must not outlive it.
-            let _ = rustix::process::kill_process_group(group, Signal::KILL);
-        }
+        self.signal(Signal::KILL);
         let _ = self.child.wait().await;
     }
 
     async fn remove(mut self) {
         self.kill().await;
+    }
+}
+
+/// A function's own process; what its children use is not counted.
+#[derive(Debug)]
+struct Proc(Pid);
+
+impl Proc {
+    fn usage(&self) -> Option<Usage> {
+        let read = |file| std::fs::read_to_string(format!("/proc/{}/{file}", self.0)).ok();
+        let pages: u64 = read("statm")?.split(' ').nth(1)?.parse().ok()?;
+        let stat = read("stat")?;
+        // Counted from after the name in parentheses, which may hold anything.
+        let fields: Vec<_> = stat.rsplit_once(") ")?.1.split(' ').collect();
+        let ticks = |at: usize| fields.get(at)?.parse::<u64>().ok();
+        let (user, system) = (ticks(11)?, ticks(12)?);
+        let cpu = (user + system) * 1000 / rustix::param::clock_ticks_per_second();
+        Some(Usage {
+            memory_bytes: pages * rustix::param::page_size() as u64,
+            cpu: Duration::from_millis(cpu),
+        })
+    }
+}
+
+impl Gauge for Proc {
+    fn read(self: Arc<Self>) -> BoxFuture<'static, Option<Usage>> {
+        Box::pin(std::future::ready(self.usage()))
     }
 }
 
