@@ -67,10 +67,35 @@ impl Engine {
         client.output().unwrap().status.success()
     }
 
-    /// The containers of all gateways that are on it.
+    /// The functions' containers of all gateways that are on it.
     pub(crate) fn containers(&self) -> Vec<String> {
-        let ids = self.docker(&["ps", "-aq", "--no-trunc", "--filter", "label=kiln.instance"]);
-        ids.lines().map(str::to_owned).collect()
+        self.listed(|role| role.is_empty())
+    }
+
+    /// As [`containers`](Self::containers), with those that keep networks.
+    pub(crate) fn leftovers(&self) -> Vec<String> {
+        self.listed(|_| true)
+    }
+
+    fn listed(&self, wanted: impl Fn(&str) -> bool) -> Vec<String> {
+        let ours = "label=kiln.instance";
+        let format = "{{.ID}} {{.Label \"kiln.role\"}}";
+        let found = self.docker(&[
+            "ps",
+            "-a",
+            "--no-trunc",
+            "--filter",
+            ours,
+            "--format",
+            format,
+        ]);
+        found
+            .lines()
+            .filter_map(|line| {
+                let (id, role) = line.split_once(' ').unwrap_or((line, ""));
+                wanted(role).then(|| id.to_owned())
+            })
+            .collect()
     }
 
     /// Puts an example's image on it, as `gateway` names it.
