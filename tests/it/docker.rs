@@ -194,7 +194,10 @@ async fn an_engine_that_is_down_is_a_503_with_the_reason() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_function_runs_with_next_to_nothing_and_can_open_its_stdio() {
     for backend in [Backend::Link, Backend::Attach] {
-        let none = [("FN_DOCKER_NETWORKS", "none")];
+        let none = [
+            ("FN_DOCKER_NETWORKS", "none"),
+            ("FN_EXPERIMENTAL_PREFORK_POOL_SIZE", "0"),
+        ];
         let gateway = Gateway::start_with(backend, &none).await;
         gateway.function("m", Example::Misbehave, json!({})).await;
         let reply = gateway.post("/t/t/m?mode=writeout", "").await;
@@ -257,6 +260,33 @@ async fn containers_are_bounded_as_the_settings_say() {
     let nofile = limits.iter().find(|l| l.name.as_deref() == Some("nofile"));
     assert_eq!(nofile.unwrap().hard, Some(100));
     assert_eq!(limits.len(), 4);
+}
+
+// D6: threads, files, a full /tmp, the root. The function, and every other, works on.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_function_that_takes_all_it_can_gets_its_bounds() {
+    let gateway = Gateway::start(Backend::Link).await;
+    for name in ["greedy", "other"] {
+        let roomy = json!({ "memory": 256 });
+        gateway.function(name, Example::Misbehave, roomy).await;
+    }
+    assert_eq!(gateway.post("/t/t/other", "x").await.text(), "x");
+    for _ in 0..2 {
+        let reply = gateway.post("/t/t/greedy?mode=grab", "x").await;
+        assert_eq!(reply.status, 200, "{}", reply.text());
+        let text = reply.text();
+        let got = |what: &str| {
+            let line = text.lines().find_map(|line| line.strip_prefix(what));
+            line.unwrap().trim().parse::<usize>().unwrap()
+        };
+        assert!((20..50).contains(&got("threads")), "{text}");
+        assert!((300..350).contains(&got("files")), "{text}");
+        assert!((40..=64).contains(&got("megabytes")), "{text}");
+        assert!(text.contains("root false"), "{text}");
+        assert_eq!(gateway.post("/t/t/other", "x").await.text(), "x");
+    }
+    let starts = gateway.log().matches("container started").count();
+    assert_eq!(starts, 2, "both live on");
 }
 
 // D6: where a function makes its socket it can make little else, and nothing of it is left.

@@ -138,7 +138,7 @@ async fn a_prepared_network_that_is_gone_costs_no_call() {
 #[tokio::test(flavor = "multi_thread")]
 async fn nothing_is_prepared_where_it_is_not_wanted() {
     for (name, value) in [
-        ("FN_DOCKER_NETWORKS", "none"),
+        ("FN_DOCKER_NETWORKS", "host"),
         ("FN_EXPERIMENTAL_PREFORK_POOL_SIZE", "0"),
     ] {
         let gateway = Gateway::start_with(Backend::Link, &[(name, value)]).await;

@@ -1,7 +1,8 @@
 use std::collections::hash_map::RandomState;
-use std::fmt::Write;
+use std::fmt::Write as _;
 use std::fs::OpenOptions;
 use std::hash::BuildHasher;
+use std::io::Write as _;
 use std::sync::LazyLock;
 
 use crate::request::Request;
@@ -18,6 +19,8 @@ pub fn of(request: &Request) -> (String, Vec<u8>) {
         id()
     } else if request.has("writeout") {
         write_out()
+    } else if request.has("grab") {
+        grab()
     } else if request.has("binary") {
         return (
             "application/octet-stream".to_owned(),
@@ -52,6 +55,41 @@ fn env() -> String {
 fn id() -> String {
     static ID: LazyLock<u64> = LazyLock::new(|| RandomState::new().hash_one(0));
     format!("{:016x} {}", *ID, std::process::id())
+}
+
+/// Takes as much as it is given of what a container has, each up to some thousands, and tells how
+/// much that was.
+fn grab() -> String {
+    const MOST: usize = 4096;
+
+    let sleeper = || {
+        let thread = std::thread::Builder::new().stack_size(64 << 10);
+        thread.spawn(std::thread::park).ok()
+    };
+    let threads: Vec<_> = (0..MOST).map_while(|_| sleeper()).collect();
+    let file = || OpenOptions::new().read(true).open("/").ok();
+    let files = (0..MOST).map_while(|_| file()).collect::<Vec<_>>().len();
+    let root = OpenOptions::new()
+        .create(true)
+        .append(true)
+        .open("/grabbed");
+    let mut text = format!(
+        "threads {}\nfiles {files}\nroot {}\n",
+        threads.len(),
+        root.is_ok()
+    );
+    for thread in threads {
+        thread.thread().unpark();
+        let _ = thread.join();
+    }
+    let path = "/tmp/grabbed";
+    let piece = vec![b'x'; 1 << 20];
+    if let Ok(mut file) = OpenOptions::new().create(true).append(true).open(path) {
+        let written = (0..MOST).take_while(|_| file.write_all(&piece).is_ok());
+        let _ = writeln!(text, "megabytes {}", written.count());
+    }
+    let _ = std::fs::remove_file(path);
+    text
 }
 
 /// Opens them only: what is written to stdout would be part of the answer.
