@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use futures_util::FutureExt;
 use futures_util::future::{BoxFuture, Shared};
-use papaya::HashMap;
+use papaya::{Compute, HashMap, Operation};
 use parking_lot::Mutex;
 use tokio::sync::oneshot;
 
@@ -149,11 +149,14 @@ impl Bindings {
             let map = self.map.pin();
             map.get(id).is_some_and(|b| b.callable.scale.min > 0)
         };
-        let paused = self.paused.load(Ordering::SeqCst);
-        if paused || (callable.scale.min == 0 && !kept(&callable.id)) {
+        if callable.scale.min == 0 && !kept(&callable.id) {
             return;
         }
+        // Whoever lets calls in again finds it there.
         let (this, binding) = (self.clone(), self.binding(callable));
+        if self.paused.load(Ordering::SeqCst) {
+            return;
+        }
         self.starts.spawn(async move { this.warm(binding).await });
     }
 
@@ -206,12 +209,10 @@ impl Bindings {
 
     /// Forgets `pool`, so that the next call looks up anew what the image means.
     pub(super) fn forget(&self, callable: &Callable, pool: &Arc<Pool>) {
-        let map = self.map.pin();
-        if let Some(found) = map.get(&callable.id)
-            && found.pool.get().is_some_and(|p| Arc::ptr_eq(p, pool))
-        {
-            pool.drain();
-            map.insert(callable.id.clone(), Binding::new(&found.callable, None));
+        let found = self.map.pin().get(&callable.id).cloned();
+        let owns = |b: &Arc<Binding>| b.pool.get().is_some_and(|p| Arc::ptr_eq(p, pool));
+        if let Some(binding) = found.filter(owns) {
+            self.replace(&binding);
         }
     }
 
@@ -258,7 +259,7 @@ impl Bindings {
                     let pool = adopt(&binding, spec, &this.config, &this.starts).await;
                     // Nobody saw it before now.
                     if this.paused.load(Ordering::SeqCst) {
-                        pool.drain();
+                        pool.rest();
                     }
                     Ok(pool)
                 }
@@ -276,26 +277,42 @@ impl Bindings {
             .shared()
     }
 
-    /// Ends what is idle, and keeps nothing warm until [`renew`](Self::renew).
-    pub(super) fn drain(&self) {
+    /// Keeps nothing warm and nothing idle until [`renew`](Self::renew).
+    pub(super) fn rest(&self) {
         self.paused.store(true, Ordering::SeqCst);
         for pool in self.pools() {
-            pool.drain();
+            pool.rest();
         }
     }
 
     /// Everything starts afresh, as after a restart.
     pub(super) fn renew(self: &Arc<Self>) {
         self.paused.store(false, Ordering::SeqCst);
+        let all: Vec<_> = self.map.pin().values().cloned().collect();
+        for binding in all {
+            if self.replace(&binding) {
+                self.shown(&binding.callable);
+            }
+        }
+    }
+
+    /// Puts a binding without a pool in the place of `binding`, if that is still there.
+    fn replace(&self, binding: &Arc<Binding>) -> bool {
         let map = self.map.pin();
-        for (id, binding) in &map {
+        let replaced = map.compute(binding.callable.id.clone(), |found| match found {
+            Some((_, found)) if Arc::ptr_eq(found, binding) => {
+                Operation::Insert(Binding::new(&binding.callable, None))
+            }
+            _ => Operation::Abort(()),
+        });
+        let replaced = matches!(replaced, Compute::Updated { .. });
+        if replaced {
             let pools = binding.leave().into_iter();
             for pool in pools.chain(binding.previous.lock().take()) {
                 pool.drain();
             }
-            map.insert(id.clone(), Binding::new(&binding.callable, None));
-            self.shown(&binding.callable);
         }
+        replaced
     }
 
     /// Every pool there is.

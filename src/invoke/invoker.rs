@@ -2,6 +2,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
+use parking_lot::Mutex;
 use tokio::time::Instant;
 
 use super::attempt::{Attempt, Run};
@@ -50,6 +51,8 @@ pub struct Invoker {
     starts: Arc<Starts>,
     memory: Option<Arc<Memory>>,
     traffic: Arc<Traffic>,
+    /// Held while calls are stopped or let in again.
+    draining: Mutex<()>,
 }
 
 impl Invoker {
@@ -67,6 +70,7 @@ impl Invoker {
             starts,
             memory: memory.map(Arc::new),
             traffic: Arc::default(),
+            draining: Mutex::new(()),
         }
     }
 
@@ -215,12 +219,14 @@ impl Invoker {
 
     /// Takes no more calls. Those in flight go on; idle containers end.
     pub fn drain(&self) {
+        let _alone = self.draining.lock();
         self.traffic.close();
-        self.bindings.drain();
+        self.bindings.rest();
     }
 
     /// Takes calls again.
     pub fn resume(&self) {
+        let _alone = self.draining.lock();
         if self.traffic.is_closed() {
             self.bindings.renew();
             self.traffic.open();

@@ -16,8 +16,8 @@ use super::lane::Lane;
 use super::reaper;
 use super::record;
 use super::resources::{Resources, Tenant};
-use super::scale::{Decision, Moment, Scaler};
-use super::starts::{Charge, Starts};
+use super::scale::{Decision, Moment, Scaler, size};
+use super::starts::{Charge, Permit, Starts};
 use super::state::{Arrival, Bounds, Counts, Offer, State};
 use crate::launcher::{Gauge, Instance, LaunchError, LaunchSpec};
 use crate::model::{Format, Scale, Usage};
@@ -71,6 +71,9 @@ pub enum PoolError {
     #[error("the function is being replaced or the gateway shuts down")]
     Draining,
 }
+
+/// How often is looked whether there is room for what is to be warm.
+const LOOK: Duration = Duration::from_millis(200);
 
 type Waiter = oneshot::Sender<Result<Slot, PoolError>>;
 
@@ -199,6 +202,10 @@ impl Pool {
     pub async fn warmed(&self) {
         loop {
             let news = self.news.notified();
+            // Its predecessor may have to go first.
+            if self.starts.shortage(self.tenant).is_some() {
+                return;
+            }
             {
                 let state = &self.inner.lock().state;
                 let counts = state.counts();
@@ -207,7 +214,7 @@ impl Pool {
                     return;
                 }
             }
-            news.await;
+            let _ = tokio::time::timeout(LOOK, news).await;
         }
     }
 
@@ -221,6 +228,7 @@ impl Pool {
     /// Dropping the future gives the place in the queue up; a start that it caused goes on and
     /// its container serves others.
     pub async fn check_out(self: &Arc<Self>) -> Result<Slot, PoolError> {
+        self.check_size()?;
         loop {
             let (sender, receiver) = oneshot::channel();
             let arrival = self.inner.lock().state.arrive(|| sender);
@@ -252,7 +260,6 @@ impl Pool {
         receiver: oneshot::Receiver<Result<Slot, PoolError>>,
     ) -> Result<Slot, PoolError> {
         let _place = Place { pool: self, ticket };
-        self.check_size()?;
         self.adjust(Moment::Event);
         match tokio::time::timeout(self.config.max_wait, receiver).await {
             Ok(Ok(result)) => result,
@@ -281,7 +288,7 @@ impl Pool {
     ) -> Result<Slot, PoolError> {
         self.check_size()?;
         let place = self.cold_place().await?;
-        let permit = self.starts.admit(self.tenant, self.need).await;
+        let permit = self.admit().await;
         self.may_start()?;
         let mut spec = self.spec.clone();
         spec.env.extend(env());
@@ -297,6 +304,11 @@ impl Pool {
         let mut slot = Slot::new(self, self.lane(instance, charge));
         slot.cold = Some(place);
         Ok(slot)
+    }
+
+    fn admit(&self) -> impl Future<Output = Permit> + '_ {
+        let kept = size(self.config.scale.min);
+        self.starts.admit(self.tenant, self.need, kept)
     }
 
     fn check_size(&self) -> Result<(), PoolError> {
@@ -344,6 +356,9 @@ impl Pool {
         let refusal = inner.state.backing_off().map(|until| inner.refusal(until));
         inner.rouse(now);
         drop(inner);
+        if refusal.is_some() {
+            self.review.notify_waiters();
+        }
         self.record(moment, counts, &decision);
         for _ in 0..decision.delta {
             let pool = self.clone();
@@ -372,18 +387,20 @@ impl Pool {
 
     async fn start_one(self: Arc<Self>) {
         let admitted = {
-            let mut admission = pin!(self.starts.admit(self.tenant, self.need));
+            let mut admission = pin!(self.admit());
+            let mut admitted = None;
             loop {
+                // From before the question on, or the answer to it could be missed.
                 let review = self.review.notified();
-                let admitted = tokio::select! {
-                    permit = &mut admission => Some(permit),
-                    () = review => None,
-                };
                 if !self.inner.lock().state.still_wanted() {
                     break None;
                 }
                 if admitted.is_some() {
                     break admitted;
+                }
+                tokio::select! {
+                    permit = &mut admission => admitted = Some(permit),
+                    () = review => {}
                 }
             }
         };
@@ -480,8 +497,7 @@ impl Pool {
         }
         let now = Instant::now();
         let starved = self.starts.is_starved();
-        let may_go = starved && lane.calls > 0 && inner.state.can_cede();
-        if may_go && self.starts.must_cede(self.tenant) {
+        if starved && lane.calls > 0 && inner.state.can_cede() && lane.cedes() {
             inner.state.retired();
             drop(inner);
             self.told_to_go(&lane);
@@ -507,7 +523,7 @@ impl Pool {
                 }
                 drop(inner);
                 if starved {
-                    self.starts.settle();
+                    self.starts.settle_soon();
                 }
             }
             Offer::Retire(lane) => {
@@ -553,11 +569,21 @@ impl Pool {
     /// Gives out no more containers: idle ones end now, busy ones after their call. Calls that
     /// already wait are still served.
     pub fn drain(&self) {
-        let mut inner = self.inner.lock();
-        let idle = inner.state.drain();
         self.cold.close();
+        self.end_idle(State::drain);
+    }
+
+    /// Keeps no container for calls to come, but serves them.
+    pub fn rest(&self) {
+        self.end_idle(State::rest);
+    }
+
+    fn end_idle(&self, take: impl FnOnce(&mut State<Lane, Waiter>) -> Vec<Lane>) {
+        let mut inner = self.inner.lock();
+        let idle = take(&mut inner.state);
         inner.reaper.wake_by_ref();
         drop(inner);
+        self.review.notify_waiters();
         for lane in idle {
             tell_retired(self, &lane, REPLACED);
             lane.close();
@@ -661,10 +687,10 @@ struct Place<'a> {
 
 impl Drop for Place<'_> {
     fn drop(&mut self) {
-        self.pool.inner.lock().state.leave(self.ticket);
+        let surplus = self.pool.inner.lock().state.leave(self.ticket);
         // Nobody's container is to go for who has left.
-        if self.pool.starts.is_starved() {
-            self.pool.review.notify_waiters();
+        if surplus && self.pool.starts.is_starved() {
+            self.pool.review.notify_one();
         }
     }
 }

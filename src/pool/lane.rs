@@ -226,6 +226,11 @@ impl Lane {
         !self.frozen
     }
 
+    /// Whether it has to go for another function's, although calls wait for it.
+    pub(super) fn cedes(&self) -> bool {
+        self.charge.cede()
+    }
+
     /// Lets the function end by itself: end of file on its stdin or SIGTERM, then a grace.
     pub(super) fn close(self) {
         self.charge.leave();

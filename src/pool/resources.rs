@@ -1,6 +1,7 @@
 //! What the machine has for containers, who holds how much of it, and who starts next. Pure.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::time::Duration;
 
 use tokio::time::Instant;
 
@@ -76,6 +77,8 @@ pub(super) struct Ledger {
     /// Of `taken`: by containers that go.
     leaving: Resources,
     most_flying: usize,
+    /// Who has nothing for so long comes before all others.
+    patience: Duration,
     /// Starts that were granted and have not ended.
     flying: usize,
     accounts: BTreeMap<Tenant, Account>,
@@ -86,15 +89,37 @@ pub(super) struct Ledger {
 struct Account {
     /// What each of its containers takes.
     need: Resources,
+    /// So many of them go for nobody.
+    kept: usize,
     held: usize,
     leaving: usize,
-    waiting: VecDeque<Ticket>,
+    /// When it last came to have nothing that stays.
+    bare: Instant,
+    /// With the time from which on each has waited.
+    waiting: VecDeque<(Ticket, Instant)>,
 }
 
 impl Account {
+    /// Containers that do not go.
+    fn staying(&self) -> usize {
+        self.held - self.leaving
+    }
+
+    /// From when on its first start waits and it has nothing, or would if it had nothing.
+    fn in_need(&self) -> Option<Instant> {
+        let (_, since) = self.waiting.front()?;
+        Some(self.bare.max(*since))
+    }
+
+    fn lost(&mut self, now: Instant) {
+        if self.staying() == 0 {
+            self.bare = now;
+        }
+    }
+
     /// What it would hold with `more` containers beyond those that stay.
     fn holding(&self, more: usize) -> Resources {
-        self.need.times(self.held - self.leaving + more)
+        self.need.times(self.staying() + more)
     }
 }
 
@@ -106,13 +131,16 @@ pub(super) struct Candidate {
 }
 
 impl Ledger {
-    /// At most `most_flying` starts at once, of containers that take `total` together.
-    pub(super) fn new(total: Resources, most_flying: usize) -> Self {
+    /// At most `most_flying` starts at once, of containers that take `total` together. Who idles
+    /// for `patience` makes room for anybody, and who waits for it without any container for
+    /// those who have some.
+    pub(super) fn new(total: Resources, most_flying: usize, patience: Duration) -> Self {
         Self {
             total,
             taken: Resources::default(),
             leaving: Resources::default(),
             most_flying,
+            patience,
             flying: 0,
             accounts: BTreeMap::new(),
             next: 0,
@@ -131,30 +159,39 @@ impl Ledger {
         self.total.minus(self.taken)
     }
 
-    /// `tenant`, whose containers each take `need`, asks for one more.
-    pub(super) fn ask(&mut self, tenant: Tenant, need: Resources) -> Ticket {
+    /// `tenant`, whose containers each take `need` and of which `kept` stay whatever happens,
+    /// asks for one more.
+    pub(super) fn ask(
+        &mut self,
+        tenant: Tenant,
+        need: Resources,
+        kept: usize,
+        now: Instant,
+    ) -> Ticket {
         let ticket = self.next;
         self.next += 1;
         let account = self.accounts.entry(tenant).or_insert_with(|| Account {
             need,
+            kept,
             held: 0,
             leaving: 0,
+            bare: now,
             waiting: VecDeque::new(),
         });
-        account.waiting.push_back(ticket);
+        account.waiting.push_back((ticket, now));
         ticket
     }
 
     /// A start is no longer asked for; harmless if it was granted.
     pub(super) fn withdraw(&mut self, tenant: Tenant, ticket: Ticket) {
         if let Some(account) = self.accounts.get_mut(&tenant) {
-            account.waiting.retain(|waiting| *waiting != ticket);
+            account.waiting.retain(|(waiting, _)| *waiting != ticket);
         }
         self.forget(tenant);
     }
 
     /// Grants what can be granted now.
-    pub(super) fn grant(&mut self) -> Vec<(Tenant, Ticket)> {
+    pub(super) fn grant(&mut self, now: Instant) -> Vec<(Tenant, Ticket)> {
         let mut granted = Vec::new();
         // Those before whom nobody may take what they cannot have yet.
         let mut passed: BTreeSet<Tenant> = BTreeSet::new();
@@ -162,15 +199,23 @@ impl Ledger {
             && let Some(tenant) = self.next_in_line(&passed)
         {
             let fits = self.accounts[&tenant].need.fits(self.free());
-            let account = &self.accounts[&tenant];
-            if !fits || passed.iter().any(|other| self.precedes(*other, account)) {
+            if !fits
+                || passed
+                    .iter()
+                    .any(|other| self.precedes(*other, tenant, now))
+            {
                 passed.insert(tenant);
                 continue;
             }
             let Some(account) = self.accounts.get_mut(&tenant) else {
                 break;
             };
-            granted.extend(account.waiting.pop_front().map(|ticket| (tenant, ticket)));
+            granted.extend(
+                account
+                    .waiting
+                    .pop_front()
+                    .map(|(ticket, _)| (tenant, ticket)),
+            );
             account.held += 1;
             self.taken = self.taken.plus(account.need);
             self.flying += 1;
@@ -181,19 +226,46 @@ impl Ledger {
     /// Who waits and holds least; among equals, who has waited for longest.
     fn next_in_line(&self, passed: &BTreeSet<Tenant>) -> Option<Tenant> {
         let waiting = |(tenant, account): (&Tenant, &Account)| {
-            let first = *account.waiting.front()?;
+            let (first, _) = *account.waiting.front()?;
             let share = account.holding(0).share(self.total);
-            (!passed.contains(tenant)).then_some((share, first, *tenant))
+            let in_need = account.in_need()?;
+            (!passed.contains(tenant)).then_some((share, in_need, first, *tenant))
         };
         let next = self.accounts.iter().filter_map(waiting).min();
-        next.map(|(_, _, tenant)| tenant)
+        next.map(|(.., tenant)| tenant)
     }
 
-    /// Whether what is free is kept for `other`, who waits for more of it: one who would hold
-    /// more than `other` then would may not take it.
-    fn precedes(&self, other: Tenant, account: &Account) -> bool {
-        let other = self.accounts[&other].holding(1).share(self.total);
-        account.holding(1).share(self.total) > other
+    /// Whether what is free is kept for `other`, who waits for more of it, from `tenant`, who
+    /// asks for one container more.
+    fn precedes(&self, other: Tenant, tenant: Tenant, now: Instant) -> bool {
+        let then = self.accounts[&tenant].holding(1).share(self.total);
+        let others = self.accounts[&other].holding(1).share(self.total);
+        self.can_fit(other) && (then > others || self.is_desperate(other, now))
+    }
+
+    /// Whether `tenant` waits for long and has nothing.
+    fn is_desperate(&self, tenant: Tenant, now: Instant) -> bool {
+        let account = &self.accounts[&tenant];
+        let in_need = account.in_need().filter(|_| account.staying() == 0);
+        in_need.is_some_and(|since| now >= since + self.patience)
+    }
+
+    /// Whether one container of `tenant` would have room if all others gave up what they can.
+    fn can_fit(&self, tenant: Tenant) -> bool {
+        let others = self.accounts.iter().filter(|(other, _)| **other != tenant);
+        let room = others.fold(self.room(), |room, (_, account)| {
+            room.plus(
+                account
+                    .need
+                    .times(account.staying().saturating_sub(account.kept)),
+            )
+        });
+        self.accounts[&tenant].need.fits(room)
+    }
+
+    /// What is free, or soon will be.
+    fn room(&self) -> Resources {
+        self.free().plus(self.leaving)
     }
 
     /// A start that was granted has ended, well or not.
@@ -202,21 +274,24 @@ impl Ledger {
     }
 
     /// One of `tenant`'s containers will be gone soon.
-    pub(super) fn leave(&mut self, tenant: Tenant) {
+    pub(super) fn leave(&mut self, tenant: Tenant, now: Instant) {
         if let Some(account) = self.accounts.get_mut(&tenant) {
             account.leaving += 1;
+            account.lost(now);
             self.leaving = self.leaving.plus(account.need);
         }
     }
 
     /// One of `tenant`'s containers is gone; `left`: [`leave`](Self::leave) was said of it.
-    pub(super) fn release(&mut self, tenant: Tenant, left: bool) {
+    pub(super) fn release(&mut self, tenant: Tenant, left: bool, now: Instant) {
         if let Some(account) = self.accounts.get_mut(&tenant) {
             account.held -= 1;
             self.taken = self.taken.minus(account.need);
             if left {
                 account.leaving -= 1;
                 self.leaving = self.leaving.minus(account.need);
+            } else {
+                account.lost(now);
             }
         }
         self.forget(tenant);
@@ -245,32 +320,35 @@ impl Ledger {
 
     /// Which of the idle containers are to go, so that those who wait can start: the ones that
     /// idled for longest, of other tenants than the one they go for, and none in vain. Those that
-    /// rest since `rested` or before are free for all; one that was used later goes only where
-    /// its tenant would have to [cede](Self::must_cede) it.
-    pub(super) fn evictions(&self, mut idle: Vec<Candidate>, rested: Instant) -> Vec<Candidate> {
+    /// rest for long are free for all; one that was used later goes only where its tenant would
+    /// have to [cede](Self::must_cede) it.
+    pub(super) fn evictions(&self, mut idle: Vec<Candidate>, now: Instant) -> Vec<Candidate> {
         idle.sort_by_key(|candidate| candidate.since);
-        let mut room = self.free().plus(self.leaving);
-        let mut evicted: Vec<Candidate> = Vec::new();
+        let mut room = self.room();
+        let mut plan = Plan::default();
+        let mut passed: Vec<Tenant> = Vec::new();
         for (tenant, need) in self.next_starts() {
+            if passed
+                .iter()
+                .any(|other| self.precedes(*other, tenant, now))
+            {
+                continue;
+            }
             if !need.fits(room) {
-                let missing = need.minus(room);
-                let free_to_go = |candidate: &Candidate| {
-                    let going = evicted.iter().filter(|c| c.tenant == candidate.tenant);
-                    candidate.since <= rested
-                        || self.holds_more(candidate.tenant, going.count(), tenant)
-                };
-                let Some(chosen) = self.choose(tenant, missing, &idle, free_to_go) else {
+                let Some(chosen) = self.choose(tenant, need.minus(room), &idle, &plan, now) else {
+                    passed.push(tenant);
                     continue;
                 };
                 for position in chosen.into_iter().rev() {
                     let candidate = idle.remove(position);
                     room = room.plus(self.need_of(candidate.tenant));
-                    evicted.push(candidate);
+                    plan.evicted.push(candidate);
                 }
             }
             room = room.minus(need);
+            *plan.started.entry(tenant).or_default() += 1;
         }
-        evicted
+        plan.evicted
     }
 
     /// The starts that would be granted next if there were room, as many as may be in flight.
@@ -295,14 +373,27 @@ impl Ledger {
         tenant: Tenant,
         missing: Resources,
         idle: &[Candidate],
-        free_to_go: impl Fn(&Candidate) -> bool,
+        plan: &Plan,
+        now: Instant,
     ) -> Option<Vec<usize>> {
         let mut given = Resources::default();
-        let mut chosen = Vec::new();
+        let mut chosen: Vec<usize> = Vec::new();
         for (position, candidate) in idle.iter().enumerate() {
             let need = self.need_of(candidate.tenant);
+            let same = chosen
+                .iter()
+                .filter(|p| idle[**p].tenant == candidate.tenant);
+            let going = plan.evicted_of(candidate.tenant) + same.count();
+            let free_to_go = now >= candidate.since + self.patience
+                || self.has_to_cede(
+                    candidate.tenant,
+                    going,
+                    tenant,
+                    plan.started_of(tenant),
+                    now,
+                );
             let helps = need.helps(missing.minus(given));
-            if candidate.tenant != tenant && helps && free_to_go(candidate) {
+            if candidate.tenant != tenant && helps && free_to_go {
                 given = given.plus(need);
                 chosen.push(position);
             }
@@ -326,31 +417,57 @@ impl Ledger {
     }
 
     /// Whether `tenant` has to let go of a container that is free, although its own calls wait:
-    /// another one waits for what it takes, and would hold no more with it than `tenant` without.
-    pub(super) fn must_cede(&self, tenant: Tenant) -> bool {
+    /// another one waits for what it takes and holds less, or has waited for long with nothing.
+    pub(super) fn must_cede(&self, tenant: Tenant, now: Instant) -> bool {
         let need = self.need_of(tenant);
-        let room = self.free().plus(self.leaving);
+        let room = self.room();
         self.accounts.iter().any(|(other, waits)| {
             *other != tenant
                 && !waits.waiting.is_empty()
                 && need.helps(waits.need.minus(room))
-                && self.holds_more(tenant, 0, *other)
+                && self.can_fit(*other)
+                && self.has_to_cede(tenant, 0, *other, 0, now)
         })
     }
 
     /// Whether `tenant`, without one container more than the `going` ones, would hold at least
-    /// what `other` would with one more.
-    fn holds_more(&self, tenant: Tenant, going: usize, other: Tenant) -> bool {
-        let (Some(account), Some(other)) = (self.accounts.get(&tenant), self.accounts.get(&other))
+    /// what `other` would with one more than the `coming` ones; or `other` is desperate.
+    fn has_to_cede(
+        &self,
+        tenant: Tenant,
+        going: usize,
+        other: Tenant,
+        coming: usize,
+        now: Instant,
+    ) -> bool {
+        let (Some(account), Some(waits)) = (self.accounts.get(&tenant), self.accounts.get(&other))
         else {
             return false;
         };
-        let staying = account.held - account.leaving;
-        let left = staying.checked_sub(going + 1);
-        left.is_some_and(|left| {
-            let left = account.need.times(left).share(self.total);
-            left >= other.holding(1).share(self.total)
-        })
+        let Some(left) = account.staying().checked_sub(going + 1) else {
+            return false;
+        };
+        let left = account.need.times(left).share(self.total);
+        left >= waits.holding(coming + 1).share(self.total)
+            || (coming == 0 && self.is_desperate(other, now))
+    }
+}
+
+/// Evictions so far, and the starts that they make possible.
+#[derive(Debug, Default)]
+struct Plan {
+    evicted: Vec<Candidate>,
+    started: BTreeMap<Tenant, usize>,
+}
+
+impl Plan {
+    fn evicted_of(&self, tenant: Tenant) -> usize {
+        let of = self.evicted.iter().filter(|c| c.tenant == tenant);
+        of.count()
+    }
+
+    fn started_of(&self, tenant: Tenant) -> usize {
+        self.started.get(&tenant).copied().unwrap_or_default()
     }
 }
 

@@ -5,6 +5,8 @@ use proptest::prelude::*;
 use super::*;
 
 const MB: u64 = 1 << 20;
+/// Everything happens long before anybody loses it, unless a test says otherwise.
+const PATIENCE: Duration = Duration::from_secs(100);
 
 fn memory(mb: u64) -> Resources {
     Resources {
@@ -22,38 +24,41 @@ fn both(mb: u64, mcpus: u64) -> Resources {
 
 /// A ledger of 1000 MB and four processors.
 fn ledger() -> Ledger {
-    Ledger::new(both(1000, 4000), 8)
+    Ledger::new(both(1000, 4000), 8, PATIENCE)
 }
 
 /// Asks `count` times for `tenant`, and grants.
 fn ask(ledger: &mut Ledger, tenant: Tenant, need: Resources, count: usize) -> Vec<Tenant> {
     for _ in 0..count {
-        ledger.ask(tenant, need);
+        ledger.ask(tenant, need, 0, now());
     }
     grant(ledger)
 }
 
 fn grant(ledger: &mut Ledger) -> Vec<Tenant> {
-    let granted = ledger.grant();
+    let granted = ledger.grant(now());
     for _ in &granted {
         ledger.landed();
     }
     granted.into_iter().map(|(tenant, _)| tenant).collect()
 }
 
-fn idle(tenant: Tenant, age: u64) -> Candidate {
-    // As if it had idled for `age` by now.
+fn now() -> Instant {
     static START: std::sync::OnceLock<Instant> = std::sync::OnceLock::new();
-    let start = *START.get_or_init(Instant::now);
+    *START.get_or_init(Instant::now) + Duration::from_secs(10_000)
+}
+
+/// Idle for `age` seconds by now.
+fn idle(tenant: Tenant, age: u64) -> Candidate {
     Candidate {
         tenant,
-        since: start + Duration::from_secs(1000 - age),
+        since: now() - Duration::from_secs(age),
     }
 }
 
-/// What idled for at least `age` by now is free for all.
-fn rested(age: u64) -> Instant {
-    idle(0, age).since
+/// For so long that it is free for all.
+fn rested(tenant: Tenant, age: u64) -> Candidate {
+    idle(tenant, 1000 + age)
 }
 
 fn at(tenant: Tenant) -> usize {
@@ -73,7 +78,7 @@ fn what_fits_exactly_is_granted_and_one_byte_more_is_not() {
     assert!(ask(&mut ledger, 2, memory(1), 1).is_empty());
     assert!(ledger.is_starved());
     assert_eq!(ledger.blocked(2), 1);
-    ledger.release(1, false);
+    ledger.release(1, false, now());
     assert_eq!(grant(&mut ledger), [2]);
     assert!(!ledger.is_starved());
 }
@@ -91,12 +96,12 @@ fn processor_time_is_accounted_as_memory_is_and_none_is_free() {
 fn no_more_starts_fly_than_the_engine_takes() {
     let mut ledger = ledger();
     for _ in 0..20 {
-        ledger.ask(1, memory(1));
+        ledger.ask(1, memory(1), 0, now());
     }
-    assert_eq!(ledger.grant().len(), 8);
+    assert_eq!(ledger.grant(now()).len(), 8);
     assert!(!ledger.is_starved(), "it is not for want of room");
     ledger.landed();
-    assert_eq!(ledger.grant().len(), 1);
+    assert_eq!(ledger.grant(now()).len(), 1);
 }
 
 // E5
@@ -104,12 +109,12 @@ fn no_more_starts_fly_than_the_engine_takes() {
 fn who_asks_for_many_does_not_go_before_who_asks_for_a_first() {
     let mut ledger = ledger();
     for _ in 0..20 {
-        ledger.ask(1, memory(10));
+        ledger.ask(1, memory(10), 0, now());
     }
-    assert_eq!(ledger.grant().len(), 8);
-    ledger.ask(2, memory(10));
+    assert_eq!(ledger.grant(now()).len(), 8);
+    ledger.ask(2, memory(10), 0, now());
     ledger.landed();
-    assert_eq!(ledger.grant()[0].0, 2);
+    assert_eq!(ledger.grant(now())[0].0, 2);
 }
 
 // E5: what a large one waits for is not taken away by the small ones of a tenant that has more.
@@ -124,10 +129,10 @@ fn room_is_kept_for_who_holds_less() {
         [3],
         "it holds less yet"
     );
-    ledger.release(1, false);
+    ledger.release(1, false, now());
     assert!(grant(&mut ledger).is_empty());
-    ledger.release(1, false);
-    ledger.release(1, false);
+    ledger.release(1, false, now());
+    ledger.release(1, false, now());
     assert_eq!(grant(&mut ledger), [2]);
 }
 
@@ -138,22 +143,22 @@ fn the_longest_idle_of_others_go_and_none_in_vain() {
     ask(&mut ledger, 2, memory(400), 1);
     assert!(ask(&mut ledger, 3, memory(300), 1).is_empty());
     // 100 MB are free, 200 are missing.
-    let all = vec![idle(2, 5), idle(1, 10), idle(1, 20), idle(3, 90)];
-    assert_eq!(tenants(&ledger.evictions(all, rested(0))), [1, 1]);
-    let little = vec![idle(1, 10)];
+    let all = vec![rested(2, 5), rested(1, 10), rested(1, 20), rested(3, 90)];
+    assert_eq!(tenants(&ledger.evictions(all, now())), [1, 1]);
+    let little = vec![rested(1, 10)];
     assert!(
-        ledger.evictions(little, rested(0)).is_empty(),
+        ledger.evictions(little, now()).is_empty(),
         "it would be in vain"
     );
     // The early small one is of no use beside the large one.
-    let late = vec![idle(1, 10), idle(2, 5)];
-    assert_eq!(tenants(&ledger.evictions(late, rested(0))), [2]);
+    let late = vec![rested(1, 10), rested(2, 5)];
+    assert_eq!(tenants(&ledger.evictions(late, now())), [2]);
     // What leaves anyway need not be made room for.
-    ledger.leave(1);
-    ledger.leave(1);
+    ledger.leave(1, now());
+    ledger.leave(1, now());
     assert!(
         ledger
-            .evictions(vec![idle(1, 10), idle(2, 5)], rested(0))
+            .evictions(vec![idle(1, 10), idle(2, 5)], now())
             .is_empty()
     );
 }
@@ -164,14 +169,69 @@ fn what_was_used_just_now_goes_only_to_who_would_hold_less() {
     let mut ledger = ledger();
     ask(&mut ledger, 1, memory(500), 1);
     ask(&mut ledger, 2, memory(100), 5);
-    ledger.ask(2, memory(100));
-    let young = vec![idle(1, 1)];
-    assert!(ledger.evictions(young.clone(), rested(2)).is_empty());
-    assert_eq!(tenants(&ledger.evictions(young, rested(1))), [1]);
-    ledger.ask(3, memory(100));
+    ledger.ask(2, memory(100), 0, now());
+    assert!(ledger.evictions(vec![idle(1, 1)], now()).is_empty());
+    assert_eq!(tenants(&ledger.evictions(vec![rested(1, 1)], now())), [1]);
+    ledger.ask(3, memory(100), 0, now());
     // The third holds nothing yet.
     let young = vec![idle(2, 1), idle(2, 1)];
-    assert_eq!(tenants(&ledger.evictions(young, rested(2))), [2]);
+    assert_eq!(tenants(&ledger.evictions(young, now())), [2]);
+}
+
+#[test]
+fn evictions_leave_both_the_same() {
+    let mut ledger = ledger();
+    ask(&mut ledger, 1, memory(200), 5);
+    for _ in 0..5 {
+        ledger.ask(2, memory(200), 0, now());
+    }
+    let young = vec![idle(1, 1); 5];
+    assert_eq!(tenants(&ledger.evictions(young, now())), [1, 1]);
+}
+
+// E5: who has nothing and cannot have a fair share has its turn, and all of it.
+#[test]
+fn who_has_nothing_for_long_comes_before_all() {
+    for (holds, count, wants) in [
+        (memory(1000), 1, memory(100)),
+        (both(1, 1000), 4, both(1, 3000)),
+        (memory(100), 10, memory(600)),
+    ] {
+        let mut ledger = ledger();
+        assert_eq!(ask(&mut ledger, 1, holds, count).len(), count.min(8));
+        ask(&mut ledger, 1, holds, 20);
+        ask(&mut ledger, 2, wants, 1);
+        while ledger.must_cede(1, now()) {
+            ledger.leave(1, now());
+            ledger.release(1, true, now());
+            assert!(grant(&mut ledger).is_empty(), "kept for the other");
+        }
+        let later = now() + PATIENCE;
+        let mut granted = ledger.grant(later);
+        while ledger.must_cede(1, later) {
+            ledger.leave(1, later);
+            ledger.release(1, true, later);
+            granted.extend(ledger.grant(later));
+        }
+        assert_eq!(
+            granted.first().map(|(tenant, _)| *tenant),
+            Some(2),
+            "{wants:?}"
+        );
+    }
+}
+
+// What can never be had for those who are kept is no reason for others to wait.
+#[test]
+fn who_cannot_fit_beside_what_is_kept_keeps_nobody_waiting() {
+    let mut ledger = ledger();
+    for _ in 0..6 {
+        ledger.ask(1, memory(100), 6, now());
+    }
+    assert_eq!(grant(&mut ledger).len(), 6);
+    assert!(ask(&mut ledger, 2, memory(500), 1).is_empty());
+    assert_eq!(ask(&mut ledger, 3, memory(100), 4), [3; 4]);
+    assert!(!ledger.must_cede(3, now() + PATIENCE));
 }
 
 // E5
@@ -182,15 +242,15 @@ fn a_flood_gives_way_until_both_hold_the_same() {
     assert_eq!(ask(&mut ledger, 1, memory(100), 12).len(), 2);
     assert!(ask(&mut ledger, 2, memory(100), 10).is_empty());
     let mut ceded = 0;
-    while ledger.must_cede(1) {
-        ledger.leave(1);
-        assert!(!ledger.must_cede(1), "one at a time");
-        ledger.release(1, true);
+    while ledger.must_cede(1, now()) {
+        ledger.leave(1, now());
+        assert!(!ledger.must_cede(1, now()), "one at a time");
+        ledger.release(1, true, now());
         assert_eq!(grant(&mut ledger), [2]);
         ceded += 1;
     }
     assert_eq!(ceded, 5);
-    assert!(!ledger.must_cede(2));
+    assert!(!ledger.must_cede(2, now()));
 }
 
 #[derive(Clone, Debug)]
@@ -220,14 +280,14 @@ proptest! {
     ) {
         let total = both(1000, 4000);
         let needs = [memory(50), memory(300), both(100, 1500), both(700, 100)];
-        let mut ledger = Ledger::new(total, 3);
+        let mut ledger = Ledger::new(total, 3, PATIENCE);
         let mut waiting: Vec<(Tenant, Ticket)> = Vec::new();
         let mut held = [0_usize; 4];
         let mut flying = 0;
         for step in steps {
             match step {
                 Step::Ask(tenant) => {
-                    let ticket = ledger.ask(tenant, needs[at(tenant)]);
+                    let ticket = ledger.ask(tenant, needs[at(tenant)], 0, now());
                     waiting.push((tenant, ticket));
                 }
                 Step::Withdraw(n) if n < waiting.len() => {
@@ -238,19 +298,19 @@ proptest! {
                     flying -= 1;
                     ledger.landed();
                 }
-                Step::Free(tenant) if ledger.must_cede(tenant) => {
+                Step::Free(tenant) if ledger.must_cede(tenant, now()) => {
                     prop_assert!(waiting.iter().any(|(other, _)| *other != tenant));
                     held[at(tenant)] -= 1;
-                    ledger.leave(tenant);
-                    ledger.release(tenant, true);
+                    ledger.leave(tenant, now());
+                    ledger.release(tenant, true, now());
                 }
                 Step::Release(tenant) if held[at(tenant)] > 0 => {
                     held[at(tenant)] -= 1;
-                    ledger.release(tenant, false);
+                    ledger.release(tenant, false, now());
                 }
                 _ => {}
             }
-            for (tenant, ticket) in ledger.grant() {
+            for (tenant, ticket) in ledger.grant(now()) {
                 let first = waiting.iter().find(|(t, _)| *t == tenant);
                 prop_assert_eq!(first, Some(&(tenant, ticket)), "first come, first served");
                 waiting.retain(|waiting| *waiting != (tenant, ticket));
@@ -269,14 +329,14 @@ proptest! {
             ledger.landed();
         }
         for _ in 0..waiting.len() + 1 {
-            for (tenant, ticket) in ledger.grant() {
+            for (tenant, ticket) in ledger.grant(now()) {
                 waiting.retain(|waiting| *waiting != (tenant, ticket));
                 held[at(tenant)] += 1;
                 ledger.landed();
             }
             for tenant in 0..4_u64 {
                 for _ in 0..std::mem::take(&mut held[at(tenant)]) {
-                    ledger.release(tenant, false);
+                    ledger.release(tenant, false, now());
                 }
             }
         }
@@ -292,17 +352,17 @@ proptest! {
         ages in prop::collection::vec((0..3_u64, 0..100_u64), 0..12),
     ) {
         let needs = [memory(50), memory(100), both(100, 500), both(400, 1000)];
-        let mut ledger = Ledger::new(both(1000, 4000), 64);
+        let mut ledger = Ledger::new(both(1000, 4000), 64, PATIENCE);
         for (tenant, count) in held.iter().enumerate() {
             for _ in 0..*count {
-                ledger.ask(tenant as u64, needs[tenant]);
+                ledger.ask(tenant as u64, needs[tenant], 0, now());
             }
         }
-        ledger.grant();
+        ledger.grant(now());
         let asker = asker as u64 + 10;
         let need = needs[at(asker) - 10];
-        ledger.ask(asker, need);
-        ledger.grant();
+        ledger.ask(asker, need, 0, now());
+        ledger.grant(now());
         let mut left = held;
         let idle: Vec<_> = ages
             .into_iter()
@@ -312,9 +372,9 @@ proptest! {
                 *left -= usize::from(there);
                 there
             })
-            .map(|(tenant, age)| idle(tenant, age))
+            .map(|(tenant, age)| rested(tenant, age))
             .collect();
-        let evicted = ledger.evictions(idle.clone(), rested(0));
+        let evicted = ledger.evictions(idle.clone(), now());
         let freed = evicted.iter().fold(ledger.free(), |sum, c| {
             sum.plus(needs[at(c.tenant)])
         });

@@ -122,7 +122,7 @@ impl fmt::Display for Reason {
                     "{failures} failures in a row, nothing is started for a while"
                 )
             }
-            Self::Draining => f.write_str("the function was replaced"),
+            Self::Draining => f.write_str("the function was replaced, or the server drains"),
             Self::Expired => f.write_str("idle for longer than idle_timeout"),
         }
     }
@@ -176,7 +176,7 @@ pub(super) struct Scaler {
     tick: Option<Instant>,
 }
 
-fn size(number: u32) -> usize {
+pub(super) fn size(number: u32) -> usize {
     usize::try_from(number).unwrap_or(usize::MAX)
 }
 
@@ -312,7 +312,7 @@ impl Scaler {
         if alive < self.min {
             return self.refill(alive);
         }
-        if alive == 0 && counts.waiting > 0 {
+        if alive == 0 && counts.waiting > 0 && self.max > 0 {
             return Decision {
                 want: 1,
                 vote: Vote::Out,

@@ -1,6 +1,6 @@
 use std::collections::HashMap;
 use std::fmt;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, Ordering, fence};
 use std::sync::{Arc, OnceLock, Weak};
 use std::time::Duration;
 
@@ -14,6 +14,9 @@ use super::driver::Pool;
 use super::record::ScaleLog;
 use super::resources::{Candidate, Ledger, Resources, Tenant, Ticket};
 use crate::launcher::Launcher;
+
+/// Calls that end within this time look for room together.
+const SOON: Duration = Duration::from_millis(5);
 
 /// What all pools share: the launcher, the tasks that start containers with it, and the machine.
 ///
@@ -58,7 +61,7 @@ impl Starts {
         Arc::new(Self {
             launcher,
             books: Mutex::new(Books {
-                ledger: Ledger::new(total, limit),
+                ledger: Ledger::new(total, limit, rest),
                 waiting: HashMap::new(),
                 pools: HashMap::new(),
                 next: 0,
@@ -129,12 +132,18 @@ impl Starts {
         self.books.lock().ledger.total()
     }
 
-    /// Waits until one of `tenant`'s containers, which take `need` each, may start.
-    pub(super) async fn admit(self: &Arc<Self>, tenant: Tenant, need: Resources) -> Permit {
+    /// Waits until one of `tenant`'s containers may start, which take `need` each and of which
+    /// `kept` go for nobody.
+    pub(super) async fn admit(
+        self: &Arc<Self>,
+        tenant: Tenant,
+        need: Resources,
+        kept: usize,
+    ) -> Permit {
         let (sender, receiver) = oneshot::channel();
         let ticket = {
             let mut books = self.books.lock();
-            let ticket = books.ledger.ask(tenant, need);
+            let ticket = books.ledger.ask(tenant, need, kept, Instant::now());
             books.waiting.insert(ticket, sender);
             ticket
         };
@@ -156,14 +165,16 @@ impl Starts {
     pub(super) fn settle(self: &Arc<Self>) {
         let (granted, starved) = {
             let mut books = self.books.lock();
-            let granted = books.ledger.grant();
+            let granted = books.ledger.grant(Instant::now());
             let granted: Vec<_> = granted
                 .into_iter()
                 .map(|(tenant, ticket)| (books.waiting.remove(&ticket), tenant))
                 .collect();
-            (granted, books.ledger.is_starved())
+            let starved = books.ledger.is_starved();
+            // Under the lock, or an older word could be the last one.
+            self.starved.store(starved, Ordering::Relaxed);
+            (granted, starved)
         };
-        self.starved.store(starved, Ordering::Relaxed);
         for (sender, tenant) in granted {
             let permit = Permit {
                 flight: Flight(self.clone()),
@@ -187,6 +198,8 @@ impl Starts {
     /// may lead back here.
     fn want_room(self: &Arc<Self>) {
         self.room_wanted.store(true, Ordering::SeqCst);
+        // Whoever holds the lock looks at the flag after it; we look at the lock after the flag.
+        fence(Ordering::SeqCst);
         while self.room_wanted.load(Ordering::SeqCst)
             && let Some(_alone) = self.making_room.try_lock()
         {
@@ -216,19 +229,15 @@ impl Starts {
         let idle: Vec<_> = idle.collect();
         let next = idle.iter().map(|candidate| candidate.since + self.rest);
         let next = next.filter(|rested| *rested > now).min();
-        let evicted = match now.checked_sub(self.rest) {
-            Some(rested) => self.books.lock().ledger.evictions(idle, rested),
-            None => Vec::new(),
-        };
+        let evicted = self.books.lock().ledger.evictions(idle, now);
         for (tenant, pool) in &pools {
             let count = evicted.iter().filter(|c| c.tenant == *tenant).count();
             if count > 0 {
                 pool.evict(count);
             }
         }
-        if let Some(at) = next {
-            self.look_again(at);
-        }
+        // Those who wait have more of a right later.
+        self.look_again(next.unwrap_or(now + self.rest));
     }
 
     /// Looks for room at `at`, unless it is to be looked for earlier.
@@ -249,7 +258,7 @@ impl Starts {
             tokio::time::sleep_until(at).await;
             starts.next_look.lock().take_if(|next| *next <= at);
             if starts.is_starved() {
-                starts.want_room();
+                starts.settle();
             }
         });
     }
@@ -259,9 +268,9 @@ impl Starts {
         self.starved.load(Ordering::Relaxed)
     }
 
-    /// Whether `tenant` is to let go of a container although its own calls wait.
-    pub(super) fn must_cede(&self, tenant: Tenant) -> bool {
-        self.books.lock().ledger.must_cede(tenant)
+    /// As after a change that many calls may make: looks for room once for all of them.
+    pub(super) fn settle_soon(self: &Arc<Self>) {
+        self.look_again(Instant::now() + SOON);
     }
 
     /// What `tenant`'s starts wait for, if for room.
@@ -276,7 +285,10 @@ impl Starts {
     }
 
     fn release(self: &Arc<Self>, tenant: Tenant, left: bool) {
-        self.books.lock().ledger.release(tenant, left);
+        self.books
+            .lock()
+            .ledger
+            .release(tenant, left, Instant::now());
         self.settle();
     }
 }
@@ -336,10 +348,25 @@ pub(super) struct Charge {
 }
 
 impl Charge {
+    /// Whether the container has to go for another tenant's, although calls wait for it. From
+    /// then on it is about to end.
+    pub(super) fn cede(&self) -> bool {
+        let mut books = self.starts.books.lock();
+        let cedes = books.ledger.must_cede(self.tenant, Instant::now());
+        if cedes && !self.leaving.swap(true, Ordering::Relaxed) {
+            books.ledger.leave(self.tenant, Instant::now());
+        }
+        cedes
+    }
+
     /// The container is about to end.
     pub(super) fn leave(&self) {
         if !self.leaving.swap(true, Ordering::Relaxed) {
-            self.starts.books.lock().ledger.leave(self.tenant);
+            self.starts
+                .books
+                .lock()
+                .ledger
+                .leave(self.tenant, Instant::now());
         }
     }
 }

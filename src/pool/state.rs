@@ -49,6 +49,8 @@ pub(super) struct State<L, W> {
     starting: usize,
     busy: usize,
     draining: bool,
+    /// Whether nothing stays for calls to come.
+    resting: bool,
     next_ticket: u64,
 }
 
@@ -87,6 +89,7 @@ impl<L, W> State<L, W> {
             starting: 0,
             busy: 0,
             draining: false,
+            resting: false,
             next_ticket: 0,
         }
     }
@@ -126,11 +129,13 @@ impl<L, W> State<L, W> {
         Arrival::Queued(ticket)
     }
 
-    /// Someone no longer waits; harmless if they were served meanwhile.
-    pub(super) fn leave(&mut self, ticket: u64) {
+    /// Someone no longer waits; harmless if they were served meanwhile. Returns whether more is
+    /// starting than is wanted now.
+    pub(super) fn leave(&mut self, ticket: u64) -> bool {
         if let Ok(position) = self.waiting.binary_search_by_key(&ticket, |(t, _)| *t) {
             self.waiting.remove(position);
         }
+        self.starting > self.waiting.len() && self.counts().alive() > self.floor()
     }
 
     /// How many lanes to start now, or, below zero, to [`give_up`](Self::give_up). Those to
@@ -138,7 +143,7 @@ impl<L, W> State<L, W> {
     pub(super) fn decide(&mut self, now: Instant, moment: Moment) -> Decision {
         let counts = self.counts();
         self.backoff.look(now);
-        let mut decision = if self.draining {
+        let mut decision = if self.ends() {
             self.scaler.drained(counts)
         } else {
             self.scaler.decide(now, moment, counts)
@@ -175,7 +180,7 @@ impl<L, W> State<L, W> {
 
     /// Lanes that stay although nobody calls.
     fn floor(&self) -> usize {
-        if self.draining { 0 } else { self.scaler.min() }
+        if self.ends() { 0 } else { self.scaler.min() }
     }
 
     /// A lane has started and counts as busy; the driver [`offer`](Self::offer)s it now.
@@ -222,7 +227,7 @@ impl<L, W> State<L, W> {
     /// Those who wait for nothing: no lane is there, and starts keep failing. After a first
     /// failure they wait for the next try, which comes soon.
     pub(super) fn hopeless(&mut self) -> Vec<W> {
-        let again = self.backoff.failures() > 1 || self.draining;
+        let again = self.backoff.failures() > 1 || self.ends();
         if again && self.backoff.until().is_some() && self.counts().alive() == 0 {
             self.dismiss()
         } else {
@@ -238,7 +243,7 @@ impl<L, W> State<L, W> {
             return Offer::Serve(waiter, lane);
         }
         self.busy -= 1;
-        if self.draining {
+        if self.ends() {
             return Offer::Retire(lane);
         }
         self.idle.push_back(Idle {
@@ -343,7 +348,7 @@ impl<L, W> State<L, W> {
 
     /// When there is something to look at, whatever happens before.
     pub(super) fn next_look(&self, now: Instant) -> Option<Instant> {
-        let tick = self.scaler.tick().filter(|_| !self.draining);
+        let tick = self.scaler.tick().filter(|_| !self.ends());
         [
             self.next_expiry(now),
             self.next_freeze(),
@@ -357,7 +362,7 @@ impl<L, W> State<L, W> {
 
     /// Whether a sample is due.
     pub(super) fn tick_due(&self, now: Instant) -> bool {
-        !self.draining && self.scaler.tick().is_some_and(|tick| now >= tick)
+        !self.ends() && self.scaler.tick().is_some_and(|tick| now >= tick)
     }
 
     pub(super) fn last(&self) -> Decision {
@@ -366,6 +371,16 @@ impl<L, W> State<L, W> {
 
     pub(super) fn scaler(&self) -> &Scaler {
         &self.scaler
+    }
+
+    /// Keeps no lane for calls to come, which are served nevertheless.
+    pub(super) fn rest(&mut self) -> Vec<L> {
+        self.resting = true;
+        self.idle.drain(..).map(|idle| idle.lane).collect()
+    }
+
+    fn ends(&self) -> bool {
+        self.draining || self.resting
     }
 
     pub(super) fn is_draining(&self) -> bool {

@@ -41,9 +41,11 @@ fn available_memory() -> u64 {
         0 => u64::MAX,
         bytes => bytes,
     };
-    let cgroup = system
-        .cgroup_limits()
-        .map_or(u64::MAX, |limits| limits.free_memory);
+    let cgroup = system.cgroup_limits();
+    // What only caches files is given back when it is needed.
+    let cgroup = cgroup.map_or(u64::MAX, |limits| {
+        limits.total_memory.saturating_sub(limits.rss)
+    });
     machine.min(cgroup)
 }
 

@@ -193,6 +193,7 @@ async fn a_socket_function_gets_and_gives_what_http_clients_mean(backend: Backen
             "Content-Type: text/x",
             &format!("Fn-Call-Id: {id}"),
             "Fn-Http-H-Accept: */*",
+            "Fn-Http-H-Fn-Call-Depth: 1",
             "Fn-Http-H-X-Foo: 1",
             "Fn-Http-Method: GET",
             &format!(

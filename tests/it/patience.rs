@@ -162,7 +162,10 @@ async fn a_caller_that_does_not_read_is_given_up() {
     .await;
     let mut next = Raw::sent(&gateway, call("/t/t/m", "", "next")).await;
     assert_eq!(next.answer().await.text(), "next");
-    assert!(gateway.containers().await.len() <= 1);
+    eventually("the end of the first one", async || {
+        gateway.containers().await.len() <= 1
+    })
+    .await;
 }
 
 /// How many bytes the process has read: more than before when a call has reached it.

@@ -58,7 +58,7 @@ async fn idle_containers_make_room_for_another_function(backend: Backend) {
     let work = async {
         all_answered(&calls(&gateway, "/t/t/kept?mode=sleep&ms=4000", 4).await);
         assert_eq!(gateway.containers().await.len(), 4);
-        all_answered(&calls(&gateway, "/t/t/other?mode=sleep&ms=500", 8).await);
+        all_answered(&calls(&gateway, "/t/t/other?mode=sleep&ms=1500", 8).await);
         all_answered(&calls(&gateway, "/t/t/kept", 1).await);
     };
     tokio::select! {

@@ -36,6 +36,7 @@ pub(crate) struct Gateway {
     dir: Option<tempfile::TempDir>,
     data: PathBuf,
     /// The engine it was told to use, if not the one of everybody.
+    #[cfg(feature = "docker-tests")]
     engine: Option<String>,
     log: Arc<Mutex<Vec<String>>>,
     client: reqwest::Client,
@@ -102,6 +103,7 @@ impl Gateway {
             address: String::new(),
             dir: None,
             data: data.to_owned(),
+            #[cfg(feature = "docker-tests")]
             engine: settings
                 .iter()
                 .find(|(name, _)| *name == "DOCKER_HOST")
