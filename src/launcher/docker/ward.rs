@@ -317,6 +317,8 @@ pub(super) async fn remove(engine: &Engine, docker: &Docker, id: &str, exists: b
             Ok(Err(e)) => tracing::debug!(container = id, error = %e, "removing"),
             Err(_) => tracing::debug!(container = id, "removing: no answer"),
         }
+        // What is frozen cannot be ended.
+        let _ = timeout(SIGNAL, thaw_leftover(docker, id)).await;
         if Instant::now() >= deadline {
             break;
         }
