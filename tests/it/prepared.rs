@@ -7,7 +7,7 @@ use rustix::process::Signal;
 use serde_json::json;
 
 use crate::docker::{containers, labelled, pid};
-use crate::support::{Backend, Example, Gateway, eventually};
+use crate::support::{Backend, Example, Gateway, eventually, run_cli};
 
 async fn sleepers(gateway: &Gateway) -> Vec<String> {
     let identity = gateway.identity();
@@ -146,4 +146,21 @@ async fn nothing_is_prepared_where_it_is_not_wanted() {
         assert_eq!(gateway.post("/t/t/m", "works").await.text(), "works");
         assert!(sleepers(&gateway).await.is_empty());
     }
+}
+
+// D12
+#[tokio::test(flavor = "multi_thread")]
+async fn a_server_that_cannot_listen_leaves_nothing_on_the_engine() {
+    let first = Gateway::start(Backend::Process).await;
+    let (_, port) = first.address().rsplit_once(':').unwrap();
+    let dir = tempfile::tempdir().unwrap();
+    let data = ["--data-dir", dir.path().to_str().unwrap()];
+    let start = ["start", "--launcher", "docker", "--port", port];
+    let output = run_cli(&first, &[&start[..], &data].concat()).await;
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(1), "{said}");
+    assert!(said.contains("cannot listen on"), "{said}");
+    let identity = std::fs::read_to_string(dir.path().join("instance")).unwrap();
+    let left = labelled(None, &identity, |_| true).await;
+    assert!(left.is_empty(), "{left:?}");
 }
