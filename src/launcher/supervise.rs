@@ -417,7 +417,7 @@ mod tests {
         }
     }
 
-    // D10: what is frozen may not be killed, so it could not be removed.
+    // D9: what is frozen may not be killed, so it could not be removed.
     #[tokio::test(start_paused = true)]
     async fn what_is_frozen_when_its_end_is_told_is_thawed_before_its_removal() {
         let (end, ending) = oneshot::channel();

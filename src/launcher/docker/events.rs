@@ -11,10 +11,12 @@ use bollard::models::{ContainerSummaryStateEnum as State, EventMessage};
 use bollard::query_parameters::{EventsOptionsBuilder, ListContainersOptionsBuilder};
 use futures_util::StreamExt;
 use futures_util::future::join_all;
+use tokio::task::JoinHandle;
 use tokio::time::{Instant, timeout};
 use tokio_util::task::TaskTracker;
 
 use super::engine::{Engine, refused};
+use super::namespace::Namespaces;
 use super::roster::{Entry, Roster};
 use super::settings::{ID_LABEL, INSTANCE_LABEL};
 use super::ward;
@@ -35,6 +37,7 @@ const ANSWER: Duration = Duration::from_secs(20);
 pub(super) struct Lookout {
     pub(super) engine: Arc<Engine>,
     pub(super) roster: Arc<Roster>,
+    pub(super) namespaces: Namespaces,
     pub(super) identity: String,
     /// For removals.
     pub(super) tasks: TaskTracker,
@@ -142,16 +145,17 @@ impl Lookout {
         });
     }
 
-    fn discard(&self, docker: &Docker, id: String) {
+    fn discard(&self, docker: &Docker, id: String) -> JoinHandle<()> {
         let (docker, engine) = (docker.clone(), self.engine.clone());
         self.tasks
-            .spawn(async move { ward::remove_leftover(&engine, &docker, &id).await });
+            .spawn(async move { ward::remove_leftover(&engine, &docker, &id).await })
     }
 
     /// As [`reconcile`](Self::reconcile), without waiting for the removals.
     async fn reconcile_in_passing(&self, docker: &Docker) -> bool {
         match self.reconcile(docker).await {
             Ok(strays) => {
+                self.namespaces.forget_gone();
                 if !strays.is_empty() {
                     tracing::info!(
                         containers = strays.len(),
@@ -173,13 +177,9 @@ impl Lookout {
     /// Removes what carries our label and is not on the roster. Returns how many those were.
     pub(super) async fn sweep(&self, docker: &Docker) -> Result<usize, LaunchError> {
         let strays = self.reconcile(docker).await?;
-        join_all(
-            strays
-                .iter()
-                .map(|id| ward::remove_leftover(&self.engine, docker, id)),
-        )
-        .await;
-        Ok(strays.len())
+        // They go on where the caller does not wait for them.
+        let removals = strays.into_iter().map(|id| self.discard(docker, id));
+        Ok(join_all(removals).await.len())
     }
 
     /// Declares dead what is on the roster and does not run. Returns what is not on it.

@@ -161,6 +161,11 @@ impl Place {
         &self.roster.engine
     }
 
+    /// As [`Entry::missed_some`].
+    pub(super) fn missed_some(&self) -> bool {
+        self.entry.missed_some(self.engine())
+    }
+
     /// Whoever does to the container what others might do, too, says so before: `true` from here
     /// on, `false` to be told of others again.
     pub(super) fn ours(&self, ours: bool) {
@@ -178,7 +183,7 @@ impl Place {
         if known.is_some() || !by_signal {
             return known;
         }
-        if entry.missed_some(&self.roster.engine) {
+        if self.missed_some() {
             return Some(Loss::Engine);
         }
         if *entry.ours.borrow() || !matches!(exit, Exit::Code(_)) {
