@@ -150,17 +150,19 @@ async fn nothing_is_prepared_where_it_is_not_wanted() {
 
 // D12
 #[tokio::test(flavor = "multi_thread")]
-async fn a_server_that_cannot_listen_leaves_nothing_on_the_engine() {
-    let first = Gateway::start(Backend::Process).await;
-    let (_, port) = first.address().rsplit_once(':').unwrap();
-    let dir = tempfile::tempdir().unwrap();
-    let data = ["--data-dir", dir.path().to_str().unwrap()];
+async fn a_server_that_cannot_listen_leaves_the_engine_alone() {
+    let other = Gateway::start(Backend::Process).await;
+    let (_, port) = other.address().rsplit_once(':').unwrap();
+    let mut gateway = Gateway::start(Backend::Link).await;
+    let before = prepared(&gateway, 2).await;
+    gateway.signal(Signal::KILL);
+    gateway.exit().await;
+    let data = ["--data-dir", gateway.data().to_str().unwrap()];
     let start = ["start", "--launcher", "docker", "--port", port];
-    let output = run_cli(&first, &[&start[..], &data].concat()).await;
+    let output = run_cli(&other, &[&start[..], &data].concat()).await;
     let said = String::from_utf8_lossy(&output.stderr);
     assert_eq!(output.status.code(), Some(1), "{said}");
     assert!(said.contains("cannot listen on"), "{said}");
-    let identity = std::fs::read_to_string(dir.path().join("instance")).unwrap();
-    let left = labelled(None, &identity, |_| true).await;
-    assert!(left.is_empty(), "{left:?}");
+    // Had it begun, it would have removed what was left, and started its own.
+    assert_eq!(sleepers(&gateway).await, before);
 }
