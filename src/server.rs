@@ -87,8 +87,8 @@ pub async fn run(config: ServerConfig) -> Result<(), ServerError> {
     let registry = Arc::new(registry.with_recorder(recorder.clone()));
     let launcher = choose_launcher(&config, data.identity()).await?;
     check_exposure(&config, launcher.kind())?;
-    sweep(&*launcher).await;
 
+    // What can fail does so before anything is started on the engine.
     let address = SocketAddr::new(config.host, config.port);
     let listen = |source| ServerError::Listen { address, source };
     let scale_log = scaling::log(config.scale_log, &config.data_dir);
@@ -98,6 +98,13 @@ pub async fn run(config: ServerConfig) -> Result<(), ServerError> {
     })?;
     let listener = TcpListener::bind(address).await.map_err(listen)?;
     let address = listener.local_addr().map_err(listen)?;
+    let stop = Stop::default();
+    let signals = stop_on_signals(stop.clone(), config.shutdown_grace)?;
+    // Callers queue until it is done.
+    tokio::select! {
+        () = sweep(&*launcher) => {}
+        () = stop.drain.cancelled() => {}
+    }
     let max_log_bytes = usize::try_from(config.max_log_bytes).unwrap_or(usize::MAX);
     let memory = Memory::new(recorder, max_log_bytes);
     let invoker = Arc::new(Invoker::new(
@@ -116,8 +123,6 @@ pub async fn run(config: ServerConfig) -> Result<(), ServerError> {
         control(&config, registry.clone(), &launcher, invoker.clone()),
     );
     let gateway = Arc::new(gateway.with_cors(cors(&config)));
-    let stop = Stop::default();
-    let signals = stop_on_signals(stop.clone(), config.shutdown_grace)?;
     tracing::info!(
         launcher = launcher.kind(),
         stdio = launcher.stdio(),

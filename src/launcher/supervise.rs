@@ -284,7 +284,7 @@ pub(crate) fn supervise<W: Ward>(
                     continue;
                 }
                 // What is frozen does not end by itself, and not everywhere by a signal.
-                _ if frozen => {
+                _ if std::mem::take(&mut frozen) => {
                     thaw(&mut ward).await;
                 }
                 _ => {}
@@ -311,6 +311,10 @@ pub(crate) fn supervise<W: Ward>(
             known => known,
         };
         report.send_replace(Some(exit));
+        // An end that was only told, not seen, may leave processes that nothing could kill.
+        if frozen {
+            thaw(&mut ward).await;
+        }
         ward.remove().await;
         drop((held, inbox));
     });
@@ -371,3 +375,67 @@ async fn end<W: Ward>(
 
 /// What an end by SIGKILL looks like.
 const KILLED: Exit = Exit::Code(128 + 9);
+
+#[cfg(test)]
+mod tests {
+    use tokio::sync::oneshot::{Receiver, Sender};
+
+    use super::*;
+
+    /// Its end is told, whether it runs or not; tells in turn whether it was removed frozen.
+    struct Told {
+        end: Receiver<()>,
+        is_frozen: bool,
+        removed: Sender<bool>,
+    }
+
+    impl Ward for Told {
+        async fn ended(&mut self) -> Exit {
+            let _ = (&mut self.end).await;
+            Exit::Unknown
+        }
+
+        fn watched(&self) -> bool {
+            true
+        }
+
+        async fn freeze(&mut self) {
+            self.is_frozen = true;
+        }
+
+        async fn thaw(&mut self) -> bool {
+            self.is_frozen = false;
+            true
+        }
+
+        async fn terminate(&mut self) {}
+
+        async fn kill(&mut self) {}
+
+        async fn remove(self) {
+            self.removed.send(self.is_frozen).unwrap();
+        }
+    }
+
+    // D9: what is frozen may not be killed, so it could not be removed.
+    #[tokio::test(start_paused = true)]
+    async fn what_is_frozen_when_its_end_is_told_is_thawed_before_its_removal() {
+        let (end, ending) = oneshot::channel();
+        let (removed, was_frozen) = oneshot::channel();
+        let ward = Told {
+            end: ending,
+            is_frozen: false,
+            removed,
+        };
+        let stderr = Arc::new(Stderr::new("a", "f", "told", None));
+        let nothing: Stream = Box::pin(tokio::io::empty());
+        let control = supervise(&TaskTracker::new(), ward, stderr, Some(nothing));
+        control.freeze();
+        // Commands are heeded in turn.
+        control.hold(Box::new(()));
+        tokio::task::yield_now().await;
+        end.send(()).unwrap();
+        assert_eq!(control.ended().await, Exit::Unknown);
+        assert!(!was_frozen.await.unwrap());
+    }
+}

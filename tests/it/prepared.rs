@@ -7,7 +7,7 @@ use rustix::process::Signal;
 use serde_json::json;
 
 use crate::docker::{containers, labelled, pid};
-use crate::support::{Backend, Example, Gateway, eventually};
+use crate::support::{Backend, Example, Gateway, eventually, run_cli};
 
 async fn sleepers(gateway: &Gateway) -> Vec<String> {
     let identity = gateway.identity();
@@ -146,4 +146,23 @@ async fn nothing_is_prepared_where_it_is_not_wanted() {
         assert_eq!(gateway.post("/t/t/m", "works").await.text(), "works");
         assert!(sleepers(&gateway).await.is_empty());
     }
+}
+
+// D12
+#[tokio::test(flavor = "multi_thread")]
+async fn a_server_that_cannot_listen_leaves_the_engine_alone() {
+    let other = Gateway::start(Backend::Process).await;
+    let (_, port) = other.address().rsplit_once(':').unwrap();
+    let mut gateway = Gateway::start(Backend::Link).await;
+    let before = prepared(&gateway, 2).await;
+    gateway.signal(Signal::KILL);
+    gateway.exit().await;
+    let data = ["--data-dir", gateway.data().to_str().unwrap()];
+    let start = ["start", "--launcher", "docker", "--port", port];
+    let output = run_cli(&other, &[&start[..], &data].concat()).await;
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(1), "{said}");
+    assert!(said.contains("cannot listen on"), "{said}");
+    // Had it begun, it would have removed what was left, and started its own.
+    assert_eq!(sleepers(&gateway).await, before);
 }

@@ -49,16 +49,20 @@ impl Cgroup {
     }
 
     async fn groups(&self) -> Option<&Groups> {
+        // An engine that does not answer now may do so next time.
         let find = async {
             let pid = match self.pid {
                 Some(pid) => pid,
-                None => self.asked_pid().await?,
+                None => self.asked_pid().await.ok_or(())?,
             };
             let ours = |path: &str| fs::read_to_string(path).ok();
-            let groups = ours(&format!("/proc/{pid}/cgroup"))?;
-            Groups::find(&groups, &ours("/proc/self/mountinfo")?, &self.id)
+            let find = || {
+                let groups = ours(&format!("/proc/{pid}/cgroup"))?;
+                Groups::find(&groups, &ours("/proc/self/mountinfo")?, &self.id)
+            };
+            Ok::<_, ()>(find())
         };
-        self.found.get_or_init(|| find).await.as_ref()
+        self.found.get_or_try_init(|| find).await.ok()?.as_ref()
     }
 
     async fn asked_pid(&self) -> Option<i32> {

@@ -15,6 +15,9 @@ use crate::launcher::LaunchError;
 /// An engine that does not answer within this is as good as down.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 
+/// How long it may take to say what it is, which callers wait for.
+const REPORT: Duration = Duration::from_secs(1);
+
 /// The bound on any one answer of the engine; slow starts and pulls have their own bounds.
 const ANSWER_TIMEOUT_SECS: u64 = 120;
 
@@ -189,7 +192,7 @@ impl Engine {
 
 /// Says, once, which engine this is and what it cannot bound.
 async fn report(client: &Docker) {
-    let Ok(Ok(info)) = tokio::time::timeout(CONNECT_TIMEOUT, client.info()).await else {
+    let Ok(Ok(info)) = timeout(REPORT, client.info()).await else {
         return;
     };
     let options = info.security_options.clone().unwrap_or_default();

@@ -11,11 +11,13 @@ use bollard::models::{ContainerSummaryStateEnum as State, EventMessage};
 use bollard::query_parameters::{EventsOptionsBuilder, ListContainersOptionsBuilder};
 use futures_util::StreamExt;
 use futures_util::future::join_all;
-use tokio::time::Instant;
+use tokio::task::JoinHandle;
+use tokio::time::{Instant, timeout};
 use tokio_util::task::TaskTracker;
 
 use super::engine::{Engine, refused};
-use super::roster::Roster;
+use super::namespace::Namespaces;
+use super::roster::{Entry, Roster};
 use super::settings::{ID_LABEL, INSTANCE_LABEL};
 use super::ward;
 use crate::launcher::{LaunchError, Loss};
@@ -27,11 +29,15 @@ const ACTIONS: [&str; 6] = ["create", "start", "kill", "pause", "oom", "destroy"
 /// Where the engine does not let us listen, this is how often we look.
 const LOOK_AGAIN: Duration = Duration::from_secs(1);
 
+/// How long the engine may take to say what it has. While it is silent, it is not listened to.
+const ANSWER: Duration = Duration::from_secs(20);
+
 /// Keeps the roster true to what the engine has.
 #[derive(Clone, Debug)]
 pub(super) struct Lookout {
     pub(super) engine: Arc<Engine>,
     pub(super) roster: Arc<Roster>,
+    pub(super) namespaces: Namespaces,
     pub(super) identity: String,
     /// For removals.
     pub(super) tasks: TaskTracker,
@@ -45,13 +51,15 @@ impl Lookout {
             let began = Instant::now();
             // Events since then are told even if they come before we listen.
             let since = now_secs().saturating_sub(1);
-            let swept_now = swept || self.reconcile_in_passing(&docker).await;
-            if swept_now {
-                tokio::select! {
-                    () = self.listen(&docker, since) => {}
-                    never = self.engine.pulse() => match never {},
-                    never = self.give_up_the_silent() => match never {},
+            let watch = async {
+                if swept || self.reconcile_in_passing(&docker).await {
+                    self.listen(&docker, since).await;
                 }
+            };
+            tokio::select! {
+                () = watch => {}
+                never = self.engine.pulse() => match never {},
+                never = self.give_up_the_silent() => match never {},
             }
             self.engine.lost_sight();
             // An engine that starts again ends its containers, which takes that they run.
@@ -101,7 +109,7 @@ impl Lookout {
         let action = event.action.as_deref().unwrap_or_default();
         let entry = attributes.get(ID_LABEL).and_then(|id| self.roster.find(id));
         match (entry, action) {
-            (Some(entry), "pause") => entry.lose(Loss::Paused),
+            (Some(entry), "pause") => self.check_pause(docker, entry, actor.id),
             (Some(entry), "destroy") => entry.lose(Loss::Removed),
             (Some(entry), "oom") => entry.doubt(),
             (Some(entry), "kill") => {
@@ -122,16 +130,32 @@ impl Lookout {
         }
     }
 
-    fn discard(&self, docker: &Docker, id: String) {
+    /// That it was paused may be our own doing, and over: the engine is asked how it is now.
+    fn check_pause(&self, docker: &Docker, entry: Arc<Entry>, id: Option<String>) {
+        let Some(id) = id else { return };
+        let docker = docker.clone();
+        self.tasks.spawn(async move {
+            let is_paused = async {
+                let found = timeout(ANSWER, docker.inspect_container(&id, None)).await;
+                let state = found.ok()?.ok()?.state;
+                Some(state?.paused == Some(true))
+            };
+            let is_paused = async { is_paused.await.unwrap_or(false) };
+            entry.lose_if(Loss::Paused, is_paused).await;
+        });
+    }
+
+    fn discard(&self, docker: &Docker, id: String) -> JoinHandle<()> {
         let (docker, engine) = (docker.clone(), self.engine.clone());
         self.tasks
-            .spawn(async move { ward::remove_leftover(&engine, &docker, &id).await });
+            .spawn(async move { ward::remove_leftover(&engine, &docker, &id).await })
     }
 
     /// As [`reconcile`](Self::reconcile), without waiting for the removals.
     async fn reconcile_in_passing(&self, docker: &Docker) -> bool {
         match self.reconcile(docker).await {
             Ok(strays) => {
+                self.namespaces.forget_gone();
                 if !strays.is_empty() {
                     tracing::info!(
                         containers = strays.len(),
@@ -153,26 +177,22 @@ impl Lookout {
     /// Removes what carries our label and is not on the roster. Returns how many those were.
     pub(super) async fn sweep(&self, docker: &Docker) -> Result<usize, LaunchError> {
         let strays = self.reconcile(docker).await?;
-        join_all(
-            strays
-                .iter()
-                .map(|id| ward::remove_leftover(&self.engine, docker, id)),
-        )
-        .await;
-        Ok(strays.len())
+        // They go on where the caller does not wait for them.
+        let removals = strays.into_iter().map(|id| self.discard(docker, id));
+        Ok(join_all(removals).await.len())
     }
 
     /// Declares dead what is on the roster and does not run. Returns what is not on it.
     async fn reconcile(&self, docker: &Docker) -> Result<Vec<String>, LaunchError> {
         // Before the list, in which what is started later may be missing.
-        let started = self.roster.started();
+        let (started, gaps) = (self.roster.started(), self.engine.gaps());
         let options = ListContainersOptionsBuilder::default()
             .all(true)
             .filters(&self.filters())
             .build();
-        let found = docker
-            .list_containers(Some(options))
-            .await
+        let found = timeout(ANSWER, docker.list_containers(Some(options))).await;
+        let found = found
+            .map_err(|_| LaunchError::EngineDown("it does not list containers".to_owned()))?
             .map_err(|e| refused("list containers", &e))?;
         let (mut seen, mut strays) = (HashSet::new(), Vec::new());
         for container in found {
@@ -184,7 +204,8 @@ impl Lookout {
             };
             seen.insert(entry.id().to_owned());
             match container.state {
-                Some(State::PAUSED) => entry.lose(Loss::Paused),
+                Some(State::PAUSED) => self.check_pause(docker, entry, container.id),
+                Some(State::RUNNING) => entry.runs(gaps),
                 // What ended while we looked has told so itself.
                 Some(State::EXITED | State::DEAD) if entry.missed_some(&self.engine) => {
                     entry.lose(Loss::Engine);

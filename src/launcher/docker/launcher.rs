@@ -155,8 +155,11 @@ impl DockerLauncher {
         };
         let engine = Arc::new(Engine::new(config.host.clone()));
         let tasks = TaskTracker::new();
+        let roster = Roster::new(engine.clone());
+        let namespaces = Namespaces::new(&config, &tasks, &roster);
         let lookout = Lookout {
-            roster: Roster::new(engine.clone()),
+            roster,
+            namespaces: namespaces.clone(),
             engine: engine.clone(),
             identity: config.identity.clone(),
             tasks: tasks.clone(),
@@ -164,7 +167,7 @@ impl DockerLauncher {
         Ok(Self {
             engine,
             networks: Networks::new(&config.networks),
-            namespaces: Namespaces::new(&config, &tasks, &lookout.roster),
+            namespaces,
             config,
             folders,
             links,

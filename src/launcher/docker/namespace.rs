@@ -8,18 +8,20 @@
 //! A namespace has one container at a time: it comes back when that container is removed, and only
 //! if that is certain.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use bollard::Docker;
 use parking_lot::Mutex;
 use tokio::sync::watch;
+use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use super::launcher::DockerConfig;
 use super::roster::Roster;
 use super::sleeper::Sleeper;
+use crate::launcher::LaunchError;
 
 /// The namespaces that no container is in, for every network.
 #[derive(Clone, Debug)]
@@ -42,8 +44,8 @@ struct Spares {
     networks: BTreeMap<Option<String>, Vec<Arc<Sleeper>>>,
     /// A task adds what is missing.
     refilling: bool,
-    /// The last one could not be added, and that was told.
-    failing: bool,
+    /// Those that nothing could be added to last time, which was told.
+    failing: BTreeSet<Option<String>>,
 }
 
 impl Namespaces {
@@ -64,7 +66,7 @@ impl Namespaces {
             spares: Mutex::new(Spares {
                 networks,
                 refilling: false,
-                failing: false,
+                failing: BTreeSet::new(),
             }),
         }))
     }
@@ -96,10 +98,17 @@ impl Namespaces {
         }
     }
 
+    /// As [`forget`](Self::forget), for those that an engine that was away may have ended.
+    pub(super) fn forget_gone(&self) {
+        for spares in self.0.spares.lock().networks.values_mut() {
+            spares.retain(|sleeper| !sleeper.may_be_gone());
+        }
+    }
+
     /// Sees to it, in the background, that there are as many spares as there should be.
     pub(super) fn refill(&self, docker: &Docker) {
         let mut spares = self.0.spares.lock();
-        if spares.refilling || self.0.missing(&spares).is_none() {
+        if spares.refilling || self.0.missing(&spares, &[]).is_none() {
             return;
         }
         spares.refilling = true;
@@ -125,56 +134,60 @@ impl Shared {
     /// One after the other, and only while nothing is launched.
     async fn refill(&self, docker: &Docker) {
         let mut launches = self.launches.subscribe();
-        while let Some(network) = self.next() {
+        // The next launch is when to try these again.
+        let mut failed = Vec::new();
+        while let Some(network) = self.next(&failed) {
             tokio::select! {
                 _ = launches.wait_for(|launches| *launches == 0) => {}
                 () = self.closing.cancelled() => continue,
             }
-            let made = Sleeper::start(
+            let starting = Sleeper::start(
                 docker,
                 &self.config,
                 &self.tasks,
                 &self.roster,
                 network.as_deref(),
-            )
-            .await;
+            );
+            let limit = self.config.start_timeout;
+            let made = timeout(limit, starting).await;
+            let made = made.unwrap_or_else(|_| Err(LaunchError::Slow(limit.as_secs())));
             let mut spares = self.spares.lock();
             match made {
                 Ok(sleeper) => {
-                    spares.failing = false;
+                    spares.failing.remove(&network);
                     self.put(&mut spares, &network, Arc::new(sleeper));
                 }
                 Err(error) => {
-                    if !std::mem::replace(&mut spares.failing, true) {
+                    if spares.failing.insert(network.clone()) {
                         tracing::warn!(
                             %error,
+                            network,
                             "cannot prepare networks: containers start without, which takes longer"
                         );
                     }
-                    // The next launch is when to try again.
-                    spares.refilling = false;
-                    return;
+                    failed.push(network);
                 }
             }
         }
     }
 
     /// What to add; if nothing, the task that asks has ended.
-    fn next(&self) -> Option<Option<String>> {
+    fn next(&self, failed: &[Option<String>]) -> Option<Option<String>> {
         let mut spares = self.spares.lock();
-        let missing = self.missing(&spares);
+        let missing = self.missing(&spares, failed);
         spares.refilling = missing.is_some();
         missing
     }
 
-    /// The network that lacks the most.
-    fn missing(&self, spares: &Spares) -> Option<Option<String>> {
+    /// The network that lacks the most, of those that have not `failed`.
+    fn missing(&self, spares: &Spares, failed: &[Option<String>]) -> Option<Option<String>> {
         if self.closing.is_cancelled() {
             return None;
         }
         let (network, there) = spares
             .networks
             .iter()
+            .filter(|(network, _)| !failed.contains(network))
             .min_by_key(|(_, there)| there.len())?;
         (there.len() < self.config.prepared_networks).then(|| network.clone())
     }
@@ -184,7 +197,7 @@ impl Shared {
         if let Some(there) = spares.networks.get_mut(network)
             && there.len() < self.config.prepared_networks
             && !self.closing.is_cancelled()
-            && !sleeper.was_gone()
+            && !sleeper.may_be_gone()
         {
             there.push(sleeper);
         }
@@ -193,7 +206,10 @@ impl Shared {
     /// Whether a namespace is as good as new after a container was in it. One that may run as root
     /// may write to the files that belong to the namespace, such as `/etc/hosts`.
     fn may_be_reused(&self) -> bool {
-        !self.config.prepared_use_once && !self.config.limits.own_user
+        let user = self.config.user.as_deref();
+        let user = user.and_then(|user| user.split(':').next());
+        let is_root = matches!(user, None | Some("" | "0" | "root"));
+        !self.config.prepared_use_once && !self.config.limits.own_user && !is_root
     }
 }
 
@@ -255,7 +271,7 @@ mod tests {
     }
 
     fn put(namespaces: &Namespaces, network: Option<&str>, name: &str) -> Weak<Sleeper> {
-        let sleeper = Arc::new(Sleeper::imagined(&docker(), name));
+        let sleeper = Arc::new(Sleeper::imagined(&docker(), &namespaces.0.roster, name));
         let (kept, shared) = (Arc::downgrade(&sleeper), &namespaces.0);
         let mut spares = shared.spares.lock();
         shared.put(&mut spares, &network.map(str::to_owned), sleeper);
@@ -295,7 +311,14 @@ mod tests {
     fn a_namespace_that_may_not_be_as_new_is_not_used_again() {
         let once = |config: &mut DockerConfig| config.prepared_use_once = true;
         let root = |config: &mut DockerConfig| config.limits.own_user = true;
-        for namespaces in [namespaces(once), namespaces(root)] {
+        let images_own = |config: &mut DockerConfig| config.user = None;
+        let by_number = |config: &mut DockerConfig| config.user = Some("0:1000".to_owned());
+        for namespaces in [
+            namespaces(once),
+            namespaces(root),
+            namespaces(images_own),
+            namespaces(by_number),
+        ] {
             let sleeper = put(&namespaces, None, "a");
             namespaces.take(None).unwrap().free();
             assert!(sleeper.upgrade().is_none());
@@ -306,7 +329,8 @@ mod tests {
     fn every_network_that_takes_time_has_its_own() {
         let names = ["a", "none", "b", "host", "container:x", "a"];
         let namespaces = namespaces(|c| c.networks = names.map(str::to_owned).into());
-        let missing = || namespaces.0.missing(&namespaces.0.spares.lock());
+        let without = |failed: &[_]| namespaces.0.missing(&namespaces.0.spares.lock(), failed);
+        let missing = || without(&[]);
         let mut added = Vec::new();
         while let Some(network) = missing() {
             put(&namespaces, network.as_deref(), "x");
@@ -316,5 +340,36 @@ mod tests {
         assert!(namespaces.take(Some("host")).is_none());
         assert!(namespaces.take(Some("b")).is_some());
         assert_eq!(missing(), Some(Some("b".to_owned())));
+        // One that is broken keeps no other from getting its own.
+        assert!(namespaces.take(Some("a")).is_some());
+        let failed = [Some("a".to_owned())];
+        assert_eq!(without(&failed), Some(Some("b".to_owned())));
+        put(&namespaces, Some("b"), "x");
+        assert_eq!(without(&failed), None);
+    }
+
+    // D11: an engine that was away may have ended it.
+    #[test]
+    fn a_namespace_comes_back_only_if_it_is_known_to_be_there() {
+        let namespaces = namespaces(|_| {});
+        let roster = &namespaces.0.roster;
+        let engine = roster.enter("any").engine().clone();
+        for runs in [false, true] {
+            let sleeper = put(&namespaces, None, "a");
+            let taken = namespaces.take(None).unwrap();
+            engine.lost_sight();
+            if runs {
+                roster.find("a").unwrap().runs(engine.gaps());
+            }
+            taken.free();
+            assert_eq!(sleeper.upgrade().is_some(), runs);
+        }
+        assert!(namespaces.take(None).is_some());
+        let sleeper = put(&namespaces, None, "a");
+        namespaces.forget_gone();
+        assert!(sleeper.upgrade().is_some());
+        engine.lost_sight();
+        namespaces.forget_gone();
+        assert!(sleeper.upgrade().is_none());
     }
 }

@@ -1,7 +1,7 @@
 //! The containers that are ours, and what somebody else did to them.
 
 use std::collections::HashMap;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
@@ -35,9 +35,9 @@ pub(super) struct Entry {
     attached: AtomicBool,
     cause: watch::Sender<Option<Loss>>,
     /// What happens to it now is our own doing.
-    ours: AtomicBool,
-    /// The engine's gaps when it was started.
-    gaps: u64,
+    ours: watch::Sender<bool>,
+    /// The engine's gaps when it was last known to run.
+    gaps: AtomicU64,
 }
 
 /// A container's place on the roster; dropping it gives the place up.
@@ -61,8 +61,8 @@ impl Roster {
             informer: OnceLock::new(),
             attached: AtomicBool::new(false),
             cause: watch::Sender::new(None),
-            ours: AtomicBool::new(false),
-            gaps: self.engine.gaps(),
+            ours: watch::Sender::new(false),
+            gaps: AtomicU64::new(self.engine.gaps()),
         });
         self.entries.lock().insert(id.to_owned(), entry.clone());
         Place {
@@ -108,7 +108,7 @@ impl Entry {
 
     /// The container is of no use any more, unless that is our own doing.
     pub(super) fn lose(&self, loss: Loss) {
-        if self.ours.load(Ordering::Relaxed) {
+        if *self.ours.borrow() {
             return;
         }
         if self.informer.get().is_some_and(|i| i.lose(loss)) {
@@ -116,9 +116,18 @@ impl Entry {
         }
     }
 
+    /// As [`lose`](Self::lose), if `proof` bears out what was told, which may be old news of our
+    /// own doing.
+    pub(super) async fn lose_if(&self, loss: Loss, proof: impl Future<Output = bool>) {
+        let ours = self.ours.subscribe();
+        if proof.await && matches!(ours.has_changed(), Ok(false)) {
+            self.lose(loss);
+        }
+    }
+
     /// If the container ends now, this is why.
     pub(super) fn suspect(&self, loss: Loss) {
-        if !self.ours.load(Ordering::Relaxed) {
+        if !*self.ours.borrow() {
             self.cause.send_replace(Some(loss));
         }
     }
@@ -130,9 +139,14 @@ impl Entry {
         }
     }
 
-    /// Whether the engine was away since the container was started.
+    /// Whether the engine was away since the container was last known to run.
     pub(super) fn missed_some(&self, engine: &Engine) -> bool {
-        self.gaps != engine.gaps()
+        self.gaps.load(Ordering::Relaxed) != engine.gaps()
+    }
+
+    /// The container ran when the engine had had so many gaps.
+    pub(super) fn runs(&self, gaps: u64) {
+        self.gaps.store(gaps, Ordering::Relaxed);
     }
 }
 
@@ -147,10 +161,15 @@ impl Place {
         &self.roster.engine
     }
 
+    /// As [`Entry::missed_some`].
+    pub(super) fn missed_some(&self) -> bool {
+        self.entry.missed_some(self.engine())
+    }
+
     /// Whoever does to the container what others might do, too, says so before: `true` from here
     /// on, `false` to be told of others again.
     pub(super) fn ours(&self, ours: bool) {
-        self.entry.ours.store(ours, Ordering::Relaxed);
+        self.entry.ours.send_replace(ours);
     }
 
     /// What ended the container like this, if it did not end by itself.
@@ -164,10 +183,10 @@ impl Place {
         if known.is_some() || !by_signal {
             return known;
         }
-        if entry.missed_some(&self.roster.engine) {
+        if self.missed_some() {
             return Some(Loss::Engine);
         }
-        if entry.ours.load(Ordering::Relaxed) || !matches!(exit, Exit::Code(_)) {
+        if *entry.ours.borrow() || !matches!(exit, Exit::Code(_)) {
             return None;
         }
         let mut cause = entry.cause.subscribe();
@@ -186,7 +205,11 @@ impl Drop for Place {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeMap;
+
     use super::*;
+    use crate::launcher::fake::FakeLauncher;
+    use crate::launcher::{Channel, LaunchSpec, Launcher as _};
 
     const SIGKILLED: Exit = Exit::Code(137);
 
@@ -240,6 +263,43 @@ mod tests {
         assert_eq!(place.excuse(Exit::Code(1)).await, None);
         let later = roster.enter("later");
         assert_eq!(later.excuse(SIGKILLED).await, None);
+        // It has survived, so what ends it now is something else.
+        roster.find("c").unwrap().runs(engine.gaps());
+        assert_eq!(place.excuse(SIGKILLED).await, None);
+    }
+
+    // D9: the engine tells of our own pauses, too, and sometimes late.
+    #[tokio::test]
+    async fn a_pause_of_our_own_is_not_taken_for_somebody_elses() {
+        let (_, roster, place) = place();
+        let entry = roster.find("c").unwrap();
+        let fake = FakeLauncher::default().image("deaf", |_| std::future::pending());
+        let spec = LaunchSpec {
+            image: Arc::new(fake.resolve("deaf").await.unwrap()),
+            channel: Channel::Stdio,
+            env: BTreeMap::new(),
+            memory_mb: 64,
+            cpus: None,
+            tmpfs_mb: 0,
+            app: "a".to_owned(),
+            function: "f".to_owned(),
+        };
+        let control = fake.launch(&spec).await.unwrap().control;
+        place.started(&control, false);
+        entry.lose_if(Loss::Paused, async { false }).await;
+        // Thawed and paused again while the engine was asked.
+        let meanwhile = async {
+            place.ours(true);
+            place.ours(false);
+            true
+        };
+        entry.lose_if(Loss::Paused, meanwhile).await;
+        place.ours(true);
+        entry.lose_if(Loss::Paused, async { true }).await;
+        place.ours(false);
+        // The first loss is what counts.
+        entry.lose_if(Loss::Removed, async { true }).await;
+        assert_eq!(control.ended().await, Exit::Lost(Loss::Removed));
     }
 
     // D11

@@ -16,13 +16,14 @@ use tokio_util::task::TaskTracker;
 
 use super::engine::{is_missing, refused};
 use super::launcher::DockerConfig;
-use super::roster::Roster;
+use super::roster::{Place, Roster};
 use super::settings;
 use super::ward::DockerWard;
 use crate::launcher::LaunchError;
 
-/// The image is tagged by what is in it.
-const REPOSITORY: &str = "kiln/hold";
+/// The image is tagged by what is in it. No registry can have this name, so nobody can offer another
+/// image in its place.
+const REPOSITORY: &str = "kiln.invalid/hold";
 /// The program's place in its image.
 const PROGRAM: &str = "/hold";
 /// The engine's least is 6 MB; the program itself uses a few pages.
@@ -36,6 +37,7 @@ pub(super) struct Sleeper {
     docker: Docker,
     name: String,
     gone: AtomicBool,
+    place: Arc<Place>,
     _ward: DockerWard,
 }
 
@@ -66,15 +68,14 @@ impl Sleeper {
             docker: docker.clone(),
             name,
             gone: AtomicBool::new(false),
+            place: ward.place(),
             _ward: ward,
         })
     }
 
     /// One that no engine knows.
     #[cfg(test)]
-    pub(super) fn imagined(docker: &Docker, name: &str) -> Self {
-        use super::engine::Engine;
-        let roster = Roster::new(Arc::new(Engine::new(None)));
+    pub(super) fn imagined(docker: &Docker, roster: &Arc<Roster>, name: &str) -> Self {
         let place = roster.enter(name);
         let mut ward = DockerWard::new(docker.clone(), TaskTracker::new(), place, name, None);
         ward.forget();
@@ -82,6 +83,7 @@ impl Sleeper {
             docker: docker.clone(),
             name: name.to_owned(),
             gone: AtomicBool::new(false),
+            place: ward.place(),
             _ward: ward,
         }
     }
@@ -101,9 +103,10 @@ impl Sleeper {
         gone
     }
 
-    /// Whether it was ever found to have ended.
-    pub(super) fn was_gone(&self) -> bool {
-        self.gone.load(Ordering::Relaxed)
+    /// Whether it was ever found to have ended, or the engine has been away since, which may have
+    /// ended it.
+    pub(super) fn may_be_gone(&self) -> bool {
+        self.gone.load(Ordering::Relaxed) || self.place.missed_some()
     }
 }
 

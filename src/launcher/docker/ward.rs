@@ -48,6 +48,15 @@ enum Existence {
     Removed,
 }
 
+/// How a container was frozen, or was to be.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Frozen {
+    Not,
+    Directly,
+    /// Paused by the engine.
+    Paused,
+}
+
 /// A container that is removed when this is dropped.
 #[derive(Debug)]
 pub(super) struct DockerWard {
@@ -62,8 +71,7 @@ pub(super) struct DockerWard {
     streams: Option<CancellationToken>,
     watched: bool,
     cgroup: Option<Arc<Cgroup>>,
-    /// The engine has paused the container, or was asked to.
-    paused: bool,
+    frozen: Frozen,
     /// Given up after the container.
     network: Option<Membership>,
     /// Given back after the container.
@@ -88,7 +96,7 @@ impl DockerWard {
             streams: None,
             watched: false,
             cgroup: None,
-            paused: false,
+            frozen: Frozen::Not,
             network: None,
             namespace: None,
             existence: Existence::Unknown,
@@ -181,10 +189,15 @@ impl Ward for DockerWard {
     }
 
     async fn freeze(&mut self) {
+        // An engine that starts again ends its containers, which takes that they run.
+        if self.frozen != Frozen::Not || !self.place.engine().is_up() {
+            return;
+        }
+        self.frozen = Frozen::Directly;
         if set_frozen(self.cgroup.as_deref(), true).await {
             return;
         }
-        self.paused = true;
+        self.frozen = Frozen::Paused;
         self.place.ours(true);
         if let Err(e) = self.docker.pause_container(&self.id).await {
             tracing::debug!(container = %self.id, error = %e, "pausing");
@@ -192,12 +205,24 @@ impl Ward for DockerWard {
     }
 
     async fn thaw(&mut self) -> bool {
-        if !self.paused {
-            return set_frozen(self.cgroup.as_deref(), false).await;
+        let thawed = match self.frozen {
+            Frozen::Not => true,
+            Frozen::Directly => set_frozen(self.cgroup.as_deref(), false).await,
+            Frozen::Paused => {
+                let engine = self.place.engine();
+                // A call waits: one that hangs is not given all the time that a thaw may take.
+                let thawed = engine.is_up()
+                    && tokio::select! {
+                        thawed = unpause(&self.docker, &self.id) => thawed,
+                        () = engine.silent() => false,
+                    };
+                self.place.ours(!thawed);
+                thawed
+            }
+        };
+        if thawed {
+            self.frozen = Frozen::Not;
         }
-        let thawed = unpause(&self.docker, &self.id).await;
-        self.paused = !thawed;
-        self.place.ours(!thawed);
         thawed
     }
 
@@ -262,8 +287,10 @@ async fn thaw_leftover(docker: &Docker, id: &str) {
         unpause(docker, id).await;
         return;
     }
+    // Without it, any group would do.
+    let Some(id) = found.id else { return };
     let pid = state.pid.and_then(|pid| i32::try_from(pid).ok());
-    let cgroup = Cgroup::new(docker, found.id.unwrap_or_default(), pid);
+    let cgroup = Cgroup::new(docker, id, pid);
     cgroup.set_frozen(false).await;
 }
 
@@ -317,6 +344,8 @@ pub(super) async fn remove(engine: &Engine, docker: &Docker, id: &str, exists: b
             Ok(Err(e)) => tracing::debug!(container = id, error = %e, "removing"),
             Err(_) => tracing::debug!(container = id, "removing: no answer"),
         }
+        // What is frozen cannot be ended.
+        let _ = timeout(SIGNAL, thaw_leftover(docker, id)).await;
         if Instant::now() >= deadline {
             break;
         }
