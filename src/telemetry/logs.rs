@@ -31,6 +31,8 @@ pub fn start(filter: &str, format: LogFormat) -> Result<(), LogsError> {
     let builder = tracing_subscriber::fmt()
         .with_env_filter(directives)
         .with_writer(std::io::stderr)
+        // Or a task would panic at each line once nobody reads stderr any more.
+        .log_internal_errors(false)
         .with_ansi(std::io::stderr().is_terminal());
     let started = match format {
         LogFormat::Text => builder.with_target(false).finish().try_init(),

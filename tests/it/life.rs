@@ -226,3 +226,49 @@ async fn fifty_deploys_under_load_lose_no_call(backend: Backend) {
     })
     .await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_server_whose_log_nobody_reads_serves_on() {
+    use tokio::io::{AsyncBufReadExt, BufReader};
+    let dir = tempfile::tempdir().unwrap();
+    let mut server = tokio::process::Command::new(env!("CARGO_BIN_EXE_fn"))
+        .args([
+            "start",
+            "--port",
+            "0",
+            "--launcher",
+            "process",
+            "--data-dir",
+        ])
+        .arg(dir.path())
+        .stderr(std::process::Stdio::piped())
+        .kill_on_drop(true)
+        .spawn()
+        .unwrap();
+    let mut log = BufReader::new(server.stderr.take().unwrap()).lines();
+    let address = loop {
+        let line = log.next_line().await.unwrap().unwrap();
+        if let Some((_, rest)) = line.split_once("listens on ") {
+            break rest.split_whitespace().next().unwrap().to_owned();
+        }
+    };
+    drop(log);
+    let health = gateway_health(&address).await;
+    assert_eq!(health, 200);
+    // The end writes to the log, too.
+    let pid = rustix::process::Pid::from_raw(server.id().unwrap().try_into().unwrap()).unwrap();
+    rustix::process::kill_process(pid, Signal::TERM).unwrap();
+    let ended = tokio::time::timeout(crate::support::PATIENCE, server.wait()).await;
+    assert!(ended.unwrap().unwrap().success());
+}
+
+async fn gateway_health(address: &str) -> u16 {
+    let host = address.trim_start_matches("http://");
+    let mut stream = tokio::net::TcpStream::connect(host).await.unwrap();
+    let request = b"GET /health HTTP/1.1\r\nHost: x\r\n\r\n";
+    tokio::io::AsyncWriteExt::write_all(&mut stream, request)
+        .await
+        .unwrap();
+    let answer = crate::support::read_answer(&mut stream).await;
+    answer.split(' ').nth(1).unwrap().parse().unwrap()
+}
