@@ -1,0 +1,80 @@
+//! Programs that are measured, and what they used.
+
+use std::process::Stdio;
+use std::time::Duration;
+
+use anyhow::Context;
+use tokio::io::{AsyncBufReadExt, AsyncRead, BufReader};
+use tokio::process::{Child, Command};
+
+/// The kernel counts processor time in hundredths of a second.
+const TICK: Duration = Duration::from_millis(10);
+
+/// A program that says where it listens. Ends with this.
+pub(crate) struct Server {
+    child: Child,
+    pub(crate) address: String,
+}
+
+impl Server {
+    /// Starts `command` and waits for the address that `find` takes from a line.
+    pub(crate) async fn start(
+        mut command: Command,
+        find: impl Fn(&str) -> Option<&str>,
+    ) -> anyhow::Result<Self> {
+        command.stdin(Stdio::null()).kill_on_drop(true);
+        command.stdout(Stdio::piped()).stderr(Stdio::piped());
+        let mut child = command.spawn().with_context(|| format!("{command:?}"))?;
+        let stdout = child.stdout.take().context("its stdout")?;
+        let stderr = child.stderr.take().context("its stderr")?;
+        let address = tokio::select! {
+            found = listening(stdout, &find) => found,
+            found = listening(stderr, &find) => found,
+        };
+        let address = address.with_context(|| format!("{command:?} ended"))?;
+        Ok(Self { child, address })
+    }
+
+    pub(crate) fn pid(&self) -> u32 {
+        self.child.id().unwrap_or_default()
+    }
+
+    /// Asks it to end and waits until it has.
+    pub(crate) async fn stop(mut self) -> anyhow::Result<()> {
+        let pid = self.pid().to_string();
+        Command::new("kill").arg(pid).status().await?;
+        tokio::time::timeout(Duration::from_secs(30), self.child.wait()).await??;
+        Ok(())
+    }
+}
+
+/// Reads to the address, and on, in the background: nobody is to block on a full pipe.
+async fn listening(
+    output: impl AsyncRead + Unpin + Send + 'static,
+    find: &impl Fn(&str) -> Option<&str>,
+) -> Option<String> {
+    let mut lines = BufReader::new(output).lines();
+    loop {
+        let Ok(Some(line)) = lines.next_line().await else {
+            // The other one may say it.
+            return std::future::pending().await;
+        };
+        if let Some(address) = find(&line) {
+            tokio::spawn(async move { while let Ok(Some(_)) = lines.next_line().await {} });
+            return Some(address.to_owned());
+        }
+    }
+}
+
+/// Processor time that a process has used, system time included.
+pub(crate) fn cpu(pid: u32) -> anyhow::Result<Duration> {
+    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat"))?;
+    let (_, fields) = stat.rsplit_once(") ").context("no name in its stat")?;
+    let mut fields = fields.split(' ').skip(11);
+    let mut ticks = || fields.next().and_then(|field| field.parse::<u32>().ok());
+    let (user, system) = (
+        ticks().context("user time")?,
+        ticks().context("system time")?,
+    );
+    Ok(TICK * (user + system))
+}
