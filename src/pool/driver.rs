@@ -292,16 +292,11 @@ impl Pool {
         self.may_start()?;
         let mut spec = self.spec.clone();
         spec.env.extend(env());
-        let began = Instant::now();
-        let launched = self.starts.launcher().launch(&spec).await;
-        let charge = permit.landed();
-        self.tell(began, &launched);
-        let instance = launched.map_err(|error| {
-            let error = Arc::new(error);
+        let lane = self.launch(permit, &spec).await.map_err(|error| {
             self.cold_failed(&error);
             PoolError::Launch(error)
         })?;
-        let mut slot = Slot::new(self, self.lane(instance, charge));
+        let mut slot = Slot::new(self, lane);
         slot.cold = Some(place);
         Ok(slot)
     }
@@ -365,8 +360,7 @@ impl Pool {
             self.starts.spawn(async move { pool.start_one().await });
         }
         for lane in surplus {
-            tell_retired(self, &lane, "more than are needed");
-            lane.close();
+            self.let_go(lane, "more than are needed");
         }
         for (waiter, refusal) in hopeless.into_iter().zip(refusal.into_iter().cycle()) {
             let _ = waiter.send(Err(refusal));
@@ -408,18 +402,22 @@ impl Pool {
             self.adjust(Moment::Event);
             return;
         };
-        let began = Instant::now();
-        let launched = self.starts.launcher().launch(&self.spec).await;
-        let charge = permit.landed();
-        self.tell(began, &launched);
-        match launched {
-            Ok(instance) => {
+        match self.launch(permit, &self.spec).await {
+            Ok(lane) => {
                 self.inner.lock().state.started();
-                self.offer(self.lane(instance, charge));
+                self.offer(lane);
             }
-            Err(error) => self.start_failed(Arc::new(error)),
+            Err(error) => self.start_failed(error),
         }
         self.news.notify_waiters();
+    }
+
+    async fn launch(&self, permit: Permit, spec: &LaunchSpec) -> Result<Lane, Arc<LaunchError>> {
+        let began = Instant::now();
+        let launched = self.starts.launcher().launch(spec).await;
+        let charge = permit.landed();
+        self.tell(began, &launched);
+        Ok(self.lane(launched?, charge))
     }
 
     fn lane(&self, instance: Instance, charge: Charge) -> Lane {
@@ -500,8 +498,7 @@ impl Pool {
         if starved && lane.calls > 0 && inner.state.can_cede() && lane.cedes() {
             inner.state.retired();
             drop(inner);
-            self.told_to_go(&lane);
-            lane.close();
+            self.let_go(lane, MADE_ROOM);
             self.adjust(Moment::Event);
             return;
         }
@@ -528,8 +525,7 @@ impl Pool {
             }
             Offer::Retire(lane) => {
                 drop(inner);
-                tell_retired(self, &lane, REPLACED);
-                lane.close();
+                self.let_go(lane, REPLACED);
             }
         }
     }
@@ -543,14 +539,14 @@ impl Pool {
     pub(super) fn evict(&self, count: usize) {
         let evicted = self.inner.lock().state.evict(count);
         for lane in evicted {
-            self.told_to_go(&lane);
-            lane.close();
+            self.let_go(lane, MADE_ROOM);
         }
     }
 
-    fn told_to_go(&self, lane: &Lane) {
-        let why = "made room for another function's";
-        tell_retired(self, lane, why);
+    /// Lets a container that nobody holds any more end by itself. `why` is for the log.
+    pub(super) fn let_go(&self, lane: Lane, why: &str) {
+        tell_retired(self, &lane, why);
+        lane.close();
     }
 
     /// Kills a busy-counted container and replaces it if somebody waits.
@@ -585,8 +581,7 @@ impl Pool {
         drop(inner);
         self.review.notify_waiters();
         for lane in idle {
-            tell_retired(self, &lane, REPLACED);
-            lane.close();
+            self.let_go(lane, REPLACED);
         }
     }
 
@@ -636,6 +631,7 @@ fn oversized(need: Resources, total: Resources) -> Option<Arc<str>> {
     Some(why.into())
 }
 
+const MADE_ROOM: &str = "made room for another function's";
 const REPLACED: &str = "its function was replaced, or the server stops";
 
 pub(super) fn tell_retired(pool: &Pool, lane: &Lane, why: &str) {

@@ -31,19 +31,20 @@ async fn peer(mut io: FakeIo) -> i64 {
     0
 }
 
+fn config(max: usize, max_waiting: usize) -> PoolConfig {
+    PoolConfig {
+        format: crate::model::Format::Http,
+        max,
+        max_waiting,
+        max_wait: Duration::from_secs(60),
+        idle_timeout: IDLE,
+        freeze_after: None,
+        scale: Scale::default(),
+    }
+}
+
 fn pool(max: usize) -> (Arc<Pool>, Arc<FakeLauncher>) {
-    pool_of(
-        "peer",
-        PoolConfig {
-            format: crate::model::Format::Http,
-            max,
-            max_waiting: 1000,
-            max_wait: Duration::from_secs(60),
-            idle_timeout: IDLE,
-            freeze_after: None,
-            scale: Scale::default(),
-        },
-    )
+    pool_of("peer", config(max, 1000))
 }
 
 fn pool_of(image: &str, config: PoolConfig) -> (Arc<Pool>, Arc<FakeLauncher>) {
@@ -178,16 +179,7 @@ async fn a_blank_line_after_a_response_is_no_doubt() {
 #[tokio::test(start_paused = true)]
 async fn a_container_that_speaks_or_dies_at_its_start_is_given_to_one_caller() {
     for image in ["banner", "dies"] {
-        let config = PoolConfig {
-            format: crate::model::Format::Http,
-            max: 4,
-            max_waiting: 10,
-            max_wait: Duration::from_secs(60),
-            idle_timeout: IDLE,
-            freeze_after: None,
-            scale: Scale::default(),
-        };
-        let (pool, fake) = pool_of(image, config);
+        let (pool, fake) = pool_of(image, config(4, 10));
         let mut slot = pool.check_out().await.unwrap();
         settle().await;
         slot.begin();
@@ -241,16 +233,7 @@ async fn a_waiter_that_leaves_does_not_lose_the_container_it_caused() {
 
 #[tokio::test(start_paused = true)]
 async fn a_start_that_fails_tells_its_waiter_why() {
-    let config = PoolConfig {
-        format: crate::model::Format::Http,
-        max: 4,
-        max_waiting: 10,
-        max_wait: Duration::from_secs(60),
-        idle_timeout: IDLE,
-        freeze_after: None,
-        scale: Scale::default(),
-    };
-    let (pool, _) = pool_of("nothing", config);
+    let (pool, _) = pool_of("nothing", config(4, 10));
     let results = join_all((0..5).map(|_| pool.check_out())).await;
     let told = |result: &Result<Slot, PoolError>| match result {
         Err(PoolError::Launch(_)) => true,
@@ -264,13 +247,8 @@ async fn a_start_that_fails_tells_its_waiter_why() {
 #[tokio::test(start_paused = true)]
 async fn waiting_is_bounded_in_number_and_in_time() {
     let config = PoolConfig {
-        format: crate::model::Format::Http,
-        max: 1,
-        max_waiting: 1,
         max_wait: Duration::from_secs(5),
-        idle_timeout: IDLE,
-        freeze_after: None,
-        scale: Scale::default(),
+        ..config(1, 1)
     };
     let (pool, _) = pool_of("peer", config);
     let slot = pool.check_out().await.unwrap();
@@ -339,13 +317,8 @@ fn kept(image: &str, min: u32) -> (Arc<Pool>, Arc<FakeLauncher>) {
         ..Scale::default()
     };
     let config = PoolConfig {
-        format: crate::model::Format::Http,
-        max: 4,
-        max_waiting: 10,
-        max_wait: Duration::from_secs(60),
-        idle_timeout: IDLE,
-        freeze_after: None,
         scale,
+        ..config(4, 10)
     };
     pool_of(image, config)
 }
@@ -420,13 +393,8 @@ async fn a_target_is_reached_in_steps() {
         ..Scale::default()
     };
     let config = PoolConfig {
-        format: crate::model::Format::Http,
-        max: 64,
-        max_waiting: 100,
-        max_wait: Duration::from_secs(60),
-        idle_timeout: IDLE,
-        freeze_after: None,
         scale,
+        ..config(64, 100)
     };
     let (pool, fake) = pool_of("peer", config);
     let first = pool.check_out().await.unwrap();
@@ -452,16 +420,11 @@ async fn a_target_is_reached_in_steps() {
 }
 
 fn freezing() -> (Arc<Pool>, Arc<FakeLauncher>) {
-    let config = PoolConfig {
-        format: crate::model::Format::Http,
-        max: 4,
-        max_waiting: 10,
-        max_wait: Duration::from_secs(60),
-        idle_timeout: IDLE,
+    let freezes = PoolConfig {
         freeze_after: Some(Duration::from_secs(1)),
-        scale: Scale::default(),
+        ..config(4, 10)
     };
-    pool_of("peer", config)
+    pool_of("peer", freezes)
 }
 
 // D7: what idles does not run.

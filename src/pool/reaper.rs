@@ -63,8 +63,7 @@ fn reap(pool: &Arc<Pool>, cx: &mut Context<'_>) -> Option<Instant> {
         pool.record(Moment::Event, counts, &decision);
     }
     for lane in expired {
-        tell_retired(pool, &lane, "idle timeout");
-        lane.close();
+        pool.let_go(lane, "idle timeout");
     }
     for lane in doubtful {
         tell_retired(pool, &lane, "spoke or ended while idle");

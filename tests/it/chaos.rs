@@ -13,6 +13,7 @@ use rustix::process::Signal;
 use serde_json::json;
 use tokio::time::{Instant, sleep};
 
+use crate::engine::stopped;
 use crate::soak::Random;
 use crate::support::{Backend, Engine, Example, Gateway, eventually};
 
@@ -144,22 +145,16 @@ async fn calls_are_answered_whatever_is_done_to_what_they_need() {
     assert!(findings.is_empty(), "{findings:#?}");
     assert!(right > 0);
 
-    let (mut last, _dead) = gateways;
+    let (last, _dead) = gateways;
     let identities = [&last, &other].map(|gateway| gateway.identity());
     assert_ne!(identities[0], identities[1]);
-    last.signal(Signal::TERM);
-    assert!(last.exit().await.success(), "{}", last.log());
+    stopped(last).await;
     assert_eq!(other.post("/t/t/m", "still").await.text(), "still");
     stopped(other).await;
     assert_eq!(engine.leftovers(), [""; 0], "nothing is left on the engine");
     let mounts = std::fs::read_to_string("/proc/mounts").unwrap();
     let ours = mounts.lines().filter(|m| m.contains(&identities[0]));
     assert_eq!(ours.count(), 0, "nothing is left mounted: {mounts}");
-}
-
-async fn stopped(mut gateway: Gateway) {
-    gateway.signal(Signal::TERM);
-    assert!(gateway.exit().await.success(), "{}", gateway.log());
 }
 
 async fn start(engine: &Engine, data: &Path) -> Gateway {

@@ -33,7 +33,7 @@ async fn served_at_last(gateway: &Gateway, path: &str, why_not: &str) {
     .await;
 }
 
-async fn stopped(mut gateway: Gateway) {
+pub(crate) async fn stopped(mut gateway: Gateway) {
     gateway.signal(Signal::TERM);
     assert!(gateway.exit().await.success(), "{}", gateway.log());
 }

@@ -13,8 +13,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use super::cgroup::Cgroup;
-use super::engine::Engine;
-use super::engine::is_missing;
+use super::engine::{Engine, is_missing};
 use super::namespace::Namespace;
 use super::network::Membership;
 use super::roster::Place;
@@ -333,19 +332,23 @@ pub(super) async fn remove(engine: &Engine, docker: &Docker, id: &str, exists: b
             .force(true)
             .v(true)
             .build();
-        match timeout(REMOVAL_TRY, docker.remove_container(id, Some(options))).await {
+        let refusal = match timeout(REMOVAL_TRY, docker.remove_container(id, Some(options))).await {
             Ok(Ok(())) => return true,
             Ok(Err(e)) if is_missing(&e) => {
                 absent += 1;
                 if exists || absent == REMOVAL_TRIES {
                     return exists;
                 }
+                None
             }
-            Ok(Err(e)) => tracing::debug!(container = id, error = %e, "removing"),
-            Err(_) => tracing::debug!(container = id, "removing: no answer"),
+            Ok(Err(e)) => Some(e.to_string()),
+            Err(_) => Some("no answer".to_owned()),
+        };
+        if let Some(reason) = refusal {
+            tracing::debug!(container = id, reason, "removing");
+            // What is frozen cannot be ended.
+            let _ = timeout(SIGNAL, thaw_leftover(docker, id)).await;
         }
-        // What is frozen cannot be ended.
-        let _ = timeout(SIGNAL, thaw_leftover(docker, id)).await;
         if Instant::now() >= deadline {
             break;
         }
