@@ -7,6 +7,7 @@
 //! build <- cli        wire, format <- invoke
 //! ```
 
+pub mod alarm;
 pub mod api;
 pub mod build;
 pub mod cli;

@@ -10,18 +10,19 @@ use std::path::Path;
 use std::{fmt, fs};
 
 /// Which rooms a room may see, besides itself. `*` stands for all of them.
-const ROOMS: [(&str, &[&str]); 13] = [
+const ROOMS: [(&str, &[&str]); 14] = [
+    ("alarm", &[]),
     ("model", &[]),
     ("config", &["model"]),
     ("store", &["model"]),
     ("launcher", &["model"]),
-    ("pool", &["launcher", "model"]),
+    ("pool", &["alarm", "launcher", "model"]),
     ("format", &["model", "pool", "launcher"]),
     (
         "invoke",
         &["format", "pool", "launcher", "model", "store", "telemetry"],
     ),
-    ("gateway", &["model", "store", "invoke", "format"]),
+    ("gateway", &["alarm", "model", "store", "invoke", "format"]),
     ("api", &["model", "store"]),
     ("telemetry", &["config", "model"]),
     ("build", &["model", "config"]),

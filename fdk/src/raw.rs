@@ -103,7 +103,10 @@ impl<R: Read, W: Write> Conn<R, W> {
         let mut body = Body::default();
         loop {
             match decoder.decode(&mut self.input)? {
-                Some(Event::Head(read)) => head = Some(read),
+                Some(Event::Head(read)) => {
+                    self.gather(read.length)?;
+                    head = Some(read);
+                }
                 Some(Event::Data(data)) => body.push(data),
                 Some(Event::End) => break,
                 None if self.fill()? => {}
@@ -161,6 +164,24 @@ impl<R: Read, W: Write> Conn<R, W> {
             self.writer.write_all(&body)?;
         }
         Ok(self.writer.flush()?)
+    }
+
+    /// Reads a body to its end, so that it comes in one piece and is not copied together.
+    fn gather(&mut self, length: BodyLength) -> io::Result<()> {
+        let BodyLength::Known(length) = length else {
+            return Ok(());
+        };
+        let length = usize::try_from(length).unwrap_or(usize::MAX);
+        while self.input.len() < length {
+            // Room only for what is sure to come: the length is the caller's word.
+            let likely = self.input.len().max(READ_BYTES).saturating_mul(8);
+            self.input
+                .reserve(length.min(likely) - self.input.len().min(length));
+            if !self.fill()? {
+                break;
+            }
+        }
+        Ok(())
     }
 
     /// Reads once; false at the end of the stream.

@@ -3,7 +3,7 @@
 use std::task::{Context, Poll, ready};
 
 use bytes::{Bytes, BytesMut};
-use http::{HeaderMap, HeaderName, HeaderValue, Method};
+use http::{HeaderMap, HeaderName, Method};
 use wire::{BodyLength, DecodeError, Event, Limits, ResponseDecoder};
 
 use super::call::{CallRequest, ExchangeError, ExchangeLimits, RequestBody, ResponseHead};
@@ -11,6 +11,9 @@ use super::exchange::Exchange;
 use super::io::{READ_MAX, READ_MIN, Writer, poll_read};
 use crate::model::{CallId, Timestamp};
 use crate::pool::Lane;
+
+/// Room for most heads at once.
+pub(super) const HEAD_BYTES: usize = 1024;
 
 /// An HTTP request out, an HTTP response in.
 pub(super) struct HttpExchange {
@@ -29,44 +32,35 @@ impl HttpExchange {
         deadline: Timestamp,
         limits: &ExchangeLimits,
     ) -> Self {
-        let mut headers = request.headers.clone();
-        // Set last, so that no caller can forge them.
-        let platform = [
-            ("fn_call_id", request.id.to_string()),
-            ("fn_deadline", deadline.to_string()),
-            ("fn_method", request.method.to_string()),
-            ("fn_request_url", request.url.clone()),
+        let mut id = [0; 26];
+        let id = request.id.write(&mut id);
+        let deadline = deadline.to_string();
+        // They win over the caller's, so that nobody can forge them.
+        let own = [
+            ("fn_call_id", id),
+            ("fn_deadline", &deadline),
+            ("fn_method", request.method.as_str()),
+            ("fn_request_url", &request.url),
         ];
-        for (name, value) in platform {
-            // The URL was parsed by the gateway, the others are ASCII by construction.
-            if let Ok(value) = HeaderValue::try_from(value) {
-                headers.insert(HeaderName::from_static(name), value);
-            }
-        }
-        let (method, target) = (request.method.clone(), request.target.clone());
-        Self::with_head(&method, &target, &headers, request, limits)
+        let length = body_length(&request.body);
+        let mut head = BytesMut::with_capacity(HEAD_BYTES);
+        let (method, target) = (&request.method, &request.target);
+        wire::encode_request_head(&mut head, method, target, &request.headers, &own, length);
+        let to_head = *method == Method::HEAD;
+        Self::with_head(head, to_head, request, limits)
     }
 
-    /// With another start line and other headers than the caller's.
+    /// With another head than the caller's; `to_head` if it asks for a head only.
     pub(super) fn with_head(
-        method: &Method,
-        target: &str,
-        headers: &HeaderMap,
+        head: BytesMut,
+        to_head: bool,
         request: &mut CallRequest,
         limits: &ExchangeLimits,
     ) -> Self {
-        let (body, length, room) = match &mut request.body {
-            RequestBody::Whole(body) => {
-                let length = body.len() as u64;
-                let body = RequestBody::Whole(body.clone());
-                (body, BodyLength::Known(length), length)
-            }
-            stream @ RequestBody::Stream(_) => {
-                (std::mem::take(stream), BodyLength::Chunked, READ_MAX as u64)
-            }
+        let (body, room) = match &mut request.body {
+            RequestBody::Whole(body) => (RequestBody::Whole(body.clone()), body.len() as u64),
+            stream @ RequestBody::Stream(_) => (std::mem::take(stream), READ_MAX as u64),
         };
-        let mut head = BytesMut::with_capacity(1024);
-        wire::encode_request_head(&mut head, method, target, headers, length);
         let limits = Limits {
             head_bytes: limits.head_bytes,
             body_bytes: limits.stream_bytes,
@@ -76,7 +70,7 @@ impl HttpExchange {
             id: request.id,
             room,
             writer: Writer::new(head.freeze(), body),
-            decoder: ResponseDecoder::new(limits, *method == Method::HEAD),
+            decoder: ResponseDecoder::new(limits, to_head),
             wanted: READ_MIN,
         }
     }
@@ -158,17 +152,26 @@ impl Exchange for HttpExchange {
 /// so once has to do so always.
 fn check_echo(lane: &mut Lane, id: CallId, headers: &mut HeaderMap) -> Result<(), ExchangeError> {
     const ECHO: HeaderName = HeaderName::from_static("fn-call-id");
-    let echoes = headers.get_all(&ECHO).iter().count();
-    match headers.remove(&ECHO) {
-        Some(echo) if echoes == 1 && echo == id.to_string().as_str() => {
+    let mut said = headers.get_all(&ECHO).iter();
+    match (said.next(), said.next()) {
+        (None, _) if !lane.echoes => Ok(()),
+        (Some(echo), None) if echo == id.write(&mut [0; 26]) => {
             lane.echoes = true;
+            headers.remove(&ECHO);
             Ok(())
         }
-        None if !lane.echoes => Ok(()),
-        other => {
-            let found = other.map_or_else(String::new, |v| v.as_bytes().escape_ascii().to_string());
+        (said, _) => {
+            let found = said.map_or_else(String::new, |v| v.as_bytes().escape_ascii().to_string());
             Err(ExchangeError::WrongCall { found })
         }
+    }
+}
+
+/// How the function is told where `body` ends.
+pub(super) fn body_length(body: &RequestBody) -> BodyLength {
+    match body {
+        RequestBody::Whole(body) => BodyLength::Known(body.len() as u64),
+        RequestBody::Stream(_) => BodyLength::Chunked,
     }
 }
 

@@ -4,13 +4,13 @@ use std::io;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
 use http::header::{CONNECTION, CONTENT_LENGTH, CONTENT_TYPE, HOST};
 use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode};
 
 use super::call::{CallRequest, ExchangeError, ExchangeLimits, Report, ResponseHead, Via};
 use super::exchange::Exchange;
-use super::http::HttpExchange;
+use super::http::{HEAD_BYTES, HttpExchange, body_length};
 use crate::launcher::{Stdin, Stdout};
 use crate::model::Timestamp;
 use crate::pool::Lane;
@@ -44,10 +44,13 @@ impl StreamExchange {
         limits: &ExchangeLimits,
     ) -> Self {
         let headers = to_function(request, deadline);
+        let mut head = BytesMut::with_capacity(HEAD_BYTES);
+        let length = body_length(&request.body);
+        // Fixed: some FDKs refuse anything else.
+        wire::encode_request_head(&mut head, &Method::POST, "/call", &headers, &[], length);
         Self {
             via: request.via,
-            // Fixed: some FDKs refuse anything else.
-            http: HttpExchange::with_head(&Method::POST, "/call", &headers, request, limits),
+            http: HttpExchange::with_head(head, false, request, limits),
             connected: false,
             connecting: None,
             report: None,
@@ -180,7 +183,7 @@ fn to_function(request: &CallRequest, deadline: Timestamp) -> HeaderMap {
         set(INTENT, "httprequest");
     }
     set(HOST, "localhost");
-    set(CALL_ID, &request.id.to_string());
+    set(CALL_ID, request.id.write(&mut [0; 26]));
     set(DEADLINE, &deadline.to_seconds());
     headers
 }

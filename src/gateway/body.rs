@@ -12,8 +12,8 @@ use hyper::body::{Body, Incoming};
 use super::respond::Failure;
 use crate::format::RequestBody;
 
-/// Memory taken on the caller's word before any byte has come.
-const TRUSTED: u64 = 64 << 10;
+/// How many times what has come is made room for at once, on the caller's word.
+const TRUSTED: u64 = 16;
 
 /// A function that takes streams gets shorter bodies whole: a length is worth more to it than
 /// an early start.
@@ -40,12 +40,14 @@ pub(super) async fn collect(mut body: Incoming, limit: u64) -> Result<Bytes, Fai
         if have > limit {
             return Err(Failure::TooLarge);
         }
-        if content.is_empty() {
-            // A small body comes in one piece and is passed on as it is.
-            if declared == Some(have) {
-                return Ok(data);
-            }
-            content.reserve(usize::try_from(declared.unwrap_or(0).min(TRUSTED)).unwrap_or(0));
+        // A small body comes in one piece and is passed on as it is.
+        if content.is_empty() && declared == Some(have) {
+            return Ok(data);
+        }
+        if content.capacity() - content.len() < data.len() {
+            let likely = declared.map_or(have, |length| length.min(have * TRUSTED));
+            let more = usize::try_from(likely).unwrap_or(0);
+            content.reserve(more.saturating_sub(content.len()));
         }
         content.extend_from_slice(&data);
     }

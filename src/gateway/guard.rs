@@ -21,13 +21,16 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::Instant;
 use wire::{DecodeError, Limits, RequestWatch};
 
-use super::alarm::Alarm;
 use super::answers::Answers;
 use super::respond::{Failure, is_v1};
+use crate::alarm::Alarm;
 
 /// The slowest that a body may come on the whole, in bytes a second. Without it, a byte now and
 /// then would hold a connection for ever.
 const SLOWEST_BODY: u64 = 500;
+
+/// Most headers of a request. hyper makes room for so many with every request.
+pub(super) const HEADERS: usize = 128;
 
 /// How much a caller may still send that nobody will read, before the connection is cut. Closing
 /// with bytes unread resets the connection, and a reset may overtake the answer.
@@ -105,6 +108,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Guard<S> {
     pub(super) fn new(stream: S, max_head: usize, timeouts: Timeouts) -> Self {
         let limits = Limits {
             head_bytes: max_head,
+            headers: HEADERS,
             ..Limits::default()
         };
         Self {

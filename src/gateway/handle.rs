@@ -112,7 +112,9 @@ impl Gateway {
         request: Request<Incoming>,
         answers: &Answers,
     ) -> Result<Response<Body>, Infallible> {
-        let target = Target::of(request.uri().path());
+        // A clone shares its bytes.
+        let uri = request.uri().clone();
+        let target = Target::of(uri.path());
         // Neither is a verb of a resource: one is for proxies, the other for their makers.
         if matches!(*request.method(), Method::CONNECT | Method::TRACE) {
             let refusal = Failure::WrongVerb {
@@ -151,7 +153,7 @@ impl Gateway {
 
     async fn invoke(
         &self,
-        target: &Target,
+        target: &Target<'_>,
         request: Request<Incoming>,
         id: CallId,
         answers: &Answers,
@@ -179,7 +181,7 @@ impl Gateway {
             .to_owned();
         let host = head.headers.get(HOST).and_then(|h| h.to_str().ok());
         let host = host.or_else(|| head.uri.host()).unwrap_or("localhost");
-        let url = format!("http://{host}{path}");
+        let url = ["http://", host, &path].concat();
         let mut passed = headers::from_caller(head.headers, target.speaks_fn(&callable));
         headers::set_call_depth(&mut passed, depth + 1);
         let call = CallRequest {
@@ -202,7 +204,11 @@ impl Gateway {
         Ok(outgoing(&callable, &head.method, response))
     }
 
-    fn find(&self, target: &Target, request: &Request<Incoming>) -> Result<Arc<Callable>, Failure> {
+    fn find(
+        &self,
+        target: &Target<'_>,
+        request: &Request<Incoming>,
+    ) -> Result<Arc<Callable>, Failure> {
         match target {
             Target::Route { app, path } => {
                 self.catalog.route(app, path).map_err(|miss| match miss {
@@ -241,7 +247,21 @@ fn outgoing(callable: &Callable, method: &Method, said: CallResponse) -> Respons
     } = said;
     let bodiless = *method == Method::HEAD || status == StatusCode::NOT_MODIFIED;
     headers::from_function(&mut own, bodiless);
-    let mut all = route_headers(callable);
+    let mut all = if callable.headers.is_empty() {
+        own
+    } else {
+        beside(route_headers(callable), own)
+    };
+    if !body.start().is_empty() && !all.contains_key(CONTENT_TYPE) {
+        all.insert(CONTENT_TYPE, sniff::content_type(body.start()));
+    }
+    let mut response = Response::new(body);
+    *response.status_mut() = status;
+    *response.headers_mut() = all;
+    response
+}
+
+fn beside(mut all: HeaderMap, own: HeaderMap) -> HeaderMap {
     let mut last = None;
     for (name, value) in own {
         // A name comes with the first of its values only.
@@ -250,13 +270,7 @@ fn outgoing(callable: &Callable, method: &Method, said: CallResponse) -> Respons
             all.append(name.clone(), value);
         }
     }
-    if !body.start().is_empty() && !all.contains_key(CONTENT_TYPE) {
-        all.insert(CONTENT_TYPE, sniff::content_type(body.start()));
-    }
-    let mut response = Response::new(body);
-    *response.status_mut() = status;
-    *response.headers_mut() = all;
-    response
+    all
 }
 
 /// What the route says every response carries, less what would change how it is framed.

@@ -10,7 +10,7 @@ use crate::model::CallId;
 
 /// The call's id, in the spelling of Fn's first servers and in today's. Clients of either age
 /// insist on theirs.
-const CALL_ID: [HeaderName; 2] = [
+static CALL_ID: [HeaderName; 2] = [
     HeaderName::from_static("fn_call_id"),
     HeaderName::from_static("fn-call-id"),
 ];
@@ -19,28 +19,26 @@ const CALL_ID: [HeaderName; 2] = [
 const CALL_DEPTH: HeaderName = HeaderName::from_static("fn-call-depth");
 
 /// RFC 9110 section 7.6.1, and what is obsolete but still sent.
-fn is_hop_by_hop(name: &HeaderName) -> bool {
-    const NAMES: [HeaderName; 6] = [
-        CONNECTION,
-        PROXY_AUTHENTICATE,
-        PROXY_AUTHORIZATION,
-        TE,
-        TRAILER,
-        TRANSFER_ENCODING,
-    ];
-    NAMES.contains(name)
-        || *name == UPGRADE
-        || matches!(name.as_str(), "keep-alive" | "proxy-connection")
-}
+static HOP_BY_HOP: [HeaderName; 9] = [
+    CONNECTION,
+    PROXY_AUTHENTICATE,
+    PROXY_AUTHORIZATION,
+    TE,
+    TRAILER,
+    TRANSFER_ENCODING,
+    UPGRADE,
+    HeaderName::from_static("keep-alive"),
+    HeaderName::from_static("proxy-connection"),
+];
 
 /// Names that only the platform may set.
 fn is_platforms(name: &HeaderName) -> bool {
-    let name = name.as_str();
-    name.starts_with("fn-") || name.starts_with("fn_")
+    matches!(name.as_str().as_bytes(), [b'f', b'n', b'-' | b'_', ..])
 }
 
-/// Drops what concerned one connection only: the known names, and those that `Connection` lists.
-fn strip_hop_by_hop(headers: &mut HeaderMap) {
+/// Drops what is `doomed`, and what concerned one connection only: the known names, and those that
+/// `Connection` lists.
+fn strip(headers: &mut HeaderMap, doomed: impl Fn(&HeaderName) -> bool) {
     let listed: Vec<HeaderName> = headers
         .get_all(CONNECTION)
         .iter()
@@ -48,11 +46,9 @@ fn strip_hop_by_hop(headers: &mut HeaderMap) {
         .flat_map(|value| value.split(','))
         .filter_map(|name| name.trim().parse().ok())
         .collect();
-    remove(headers, |name| is_hop_by_hop(name) || listed.contains(name));
-}
-
-fn remove(headers: &mut HeaderMap, doomed: impl Fn(&HeaderName) -> bool) {
-    let names: Vec<HeaderName> = headers.keys().filter(|n| doomed(n)).cloned().collect();
+    let goes =
+        |name: &&HeaderName| HOP_BY_HOP.contains(name) || listed.contains(name) || doomed(name);
+    let names: Vec<HeaderName> = headers.keys().filter(goes).cloned().collect();
     for name in names {
         headers.remove(name);
     }
@@ -63,12 +59,10 @@ fn remove(headers: &mut HeaderMap, doomed: impl Fn(&HeaderName) -> bool) {
 ///
 /// `speaks_fn`: the caller's platform headers pass, but for what the platform itself says.
 pub(super) fn from_caller(mut headers: HeaderMap, speaks_fn: bool) -> HeaderMap {
-    strip_hop_by_hop(&mut headers);
-    remove(&mut headers, |name| {
-        (is_platforms(name) && !speaks_fn)
-            || CALL_ID.contains(name)
-            || *name == CONTENT_LENGTH
+    strip(&mut headers, |name| {
+        *name == CONTENT_LENGTH
             || *name == EXPECT
+            || (is_platforms(name) && (!speaks_fn || CALL_ID.contains(name)))
     });
     headers
 }
@@ -76,10 +70,7 @@ pub(super) fn from_caller(mut headers: HeaderMap, speaks_fn: bool) -> HeaderMap 
 /// What of a function's headers a caller may see. `keep_length`: for a response without a body
 /// whose length tells about the body there would have been (RFC 9110 section 8.6).
 pub(super) fn from_function(headers: &mut HeaderMap, keep_length: bool) {
-    strip_hop_by_hop(headers);
-    if !keep_length {
-        headers.remove(CONTENT_LENGTH);
-    }
+    strip(headers, |name| !keep_length && *name == CONTENT_LENGTH);
 }
 
 /// Whether the caller asks for no answer but that the call was taken.
@@ -105,8 +96,8 @@ pub(super) fn set_call_depth(headers: &mut HeaderMap, depth: u32) {
 
 /// Names the call, whatever the function said.
 pub(super) fn set_call_id(headers: &mut HeaderMap, id: CallId) {
-    if let Ok(value) = HeaderValue::try_from(id.to_string()) {
-        for name in CALL_ID {
+    if let Ok(value) = HeaderValue::try_from(&*id.write(&mut [0; 26])) {
+        for name in &CALL_ID {
             headers.insert(name, value.clone());
         }
     }

@@ -16,7 +16,6 @@
 //! - Every reply to an invocation carries the call's id in both spellings.
 //! - This room and `api` alone know HTTP statuses.
 
-mod alarm;
 mod answers;
 mod body;
 mod cors;

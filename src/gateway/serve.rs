@@ -3,6 +3,8 @@ use std::future::poll_fn;
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures_util::StreamExt;
+use futures_util::stream::FuturesUnordered;
 use http::Request;
 use http::header::EXPECT;
 use hyper::body::Incoming;
@@ -16,7 +18,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use wire::Limits;
 
-use super::guard::Guard;
+use super::guard::{Guard, HEADERS};
 use super::handle::{Gateway, GatewayConfig};
 
 /// hyper's lower bound of its buffer.
@@ -33,6 +35,25 @@ pub struct Stop {
     pub drain: CancellationToken,
     /// Drop everything at once.
     pub kill: CancellationToken,
+}
+
+/// What a connection may be told.
+enum Word {
+    Drain,
+    Kill,
+}
+
+impl Stop {
+    fn words(&self) -> [impl Future<Output = Word>; 2] {
+        let word = async |token: CancellationToken, word| {
+            token.cancelled_owned().await;
+            word
+        };
+        [
+            word(self.drain.clone(), Word::Drain),
+            word(self.kill.clone(), Word::Kill),
+        ]
+    }
 }
 
 /// Serves connections until `stop` says otherwise and the last one has ended.
@@ -101,21 +122,22 @@ async fn connection(stream: TcpStream, gateway: Arc<Gateway>, stop: Stop) {
     let mut http = http1::Builder::new();
     // The guard has the clocks, and bounds what hyper sees; hyper must not find it too much.
     http.header_read_timeout(None)
-        .max_headers(Limits::HEADERS)
+        .max_headers(HEADERS)
         .max_buf_size(max_head_bytes.max(MIN_HEAD_BYTES) + Limits::LEADING_BYTES + 1)
         // Fn's clients look some headers up by their canonical spelling.
         .title_case_headers(true);
     let mut connection = http.serve_connection(TokioIo::new(guard), service);
-    let mut draining = false;
+    // Asked only after one has woken: a token's lock is shared by all connections.
+    let mut words: FuturesUnordered<_> = stop.words().into_iter().collect();
     let ended = loop {
         tokio::select! {
+            biased;
             ended = poll_fn(|cx| connection.poll_without_shutdown(cx)) => break ended,
-            () = stop.drain.cancelled(), if !draining => {
-                draining = true;
-                std::pin::Pin::new(&mut connection).graceful_shutdown();
-            }
-            // Dropping the connection drops its call, which kills the call's container.
-            () = stop.kill.cancelled() => return,
+            Some(word) = words.next() => match word {
+                Word::Drain => std::pin::Pin::new(&mut connection).graceful_shutdown(),
+                // Dropping the connection drops its call, which kills the call's container.
+                Word::Kill => return,
+            },
         }
     };
     if let Err(error) = ended {

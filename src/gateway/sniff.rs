@@ -46,7 +46,8 @@ fn guess(start: &[u8]) -> &'static str {
     if let Some((_, kind)) = SIGNATURES.iter().find(|(s, _)| start.starts_with(s)) {
         return kind;
     }
-    if start.iter().any(|b| is_binary(*b)) {
+    // Without an early end, which is what lets many bytes be looked at at once.
+    if start.iter().fold(false, |found, b| found | is_binary(*b)) {
         return "application/octet-stream";
     }
     "text/plain; charset=utf-8"

@@ -9,24 +9,27 @@ use crate::model::{Callable, Format, clean_path};
 
 /// Where a request goes.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum Target {
+pub(super) enum Target<'a> {
     /// `/r/{app}[/path]`: a v1 route. The path is in its one spelling.
-    Route { app: String, path: String },
+    Route { app: Cow<'a, str>, path: String },
     /// `/t/{app}[/source]`: a trigger. Sources are matched as written, a final slash counts.
-    Trigger { app: String, source: String },
+    Trigger {
+        app: Cow<'a, str>,
+        source: Cow<'a, str>,
+    },
     /// `/invoke/{id}`: a function.
-    Invoke { id: String },
+    Invoke { id: &'a str },
     /// Everything else.
     Control,
 }
 
-impl Target {
-    pub(super) fn of(path: &str) -> Self {
+impl<'a> Target<'a> {
+    pub(super) fn of(path: &'a str) -> Self {
         if let Some(rest) = path.strip_prefix("/r/") {
             let (app, path) = split(rest);
             return match (decode(app), decode(path)) {
                 (Some(app), Some(path)) if !app.is_empty() => Self::Route {
-                    app: app.into_owned(),
+                    app,
                     path: clean_path(&path),
                 },
                 _ => Self::Control,
@@ -35,15 +38,12 @@ impl Target {
         if let Some(rest) = path.strip_prefix("/t/") {
             let (app, source) = split(rest);
             return match (decode(app), decode(source)) {
-                (Some(app), Some(source)) if !app.is_empty() => Self::Trigger {
-                    app: app.into_owned(),
-                    source: source.into_owned(),
-                },
+                (Some(app), Some(source)) if !app.is_empty() => Self::Trigger { app, source },
                 _ => Self::Control,
             };
         }
         match path.strip_prefix("/invoke/") {
-            Some(id) if !id.is_empty() && !id.contains('/') => Self::Invoke { id: id.to_owned() },
+            Some(id) if !id.is_empty() && !id.contains('/') => Self::Invoke { id },
             _ => Self::Control,
         }
     }
@@ -86,17 +86,17 @@ fn decode(text: &str) -> Option<Cow<'_, str>> {
 mod tests {
     use super::*;
 
-    fn route(app: &str, path: &str) -> Target {
+    fn route<'a>(app: &'a str, path: &str) -> Target<'a> {
         Target::Route {
-            app: app.to_owned(),
+            app: app.into(),
             path: path.to_owned(),
         }
     }
 
-    fn trigger(app: &str, source: &str) -> Target {
+    fn trigger<'a>(app: &'a str, source: &'a str) -> Target<'a> {
         Target::Trigger {
-            app: app.to_owned(),
-            source: source.to_owned(),
+            app: app.into(),
+            source: source.into(),
         }
     }
 
@@ -114,12 +114,7 @@ mod tests {
             ("/t/a", trigger("a", "/")),
             ("/t/a/hi", trigger("a", "/hi")),
             ("/t/a/hi/", trigger("a", "/hi/")),
-            (
-                "/invoke/01X",
-                Target::Invoke {
-                    id: "01X".to_owned(),
-                },
-            ),
+            ("/invoke/01X", Target::Invoke { id: "01X" }),
         ] {
             assert_eq!(Target::of(path), target, "{path}");
         }

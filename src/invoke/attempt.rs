@@ -36,7 +36,7 @@ const AUTOPSY: Duration = Duration::from_secs(6);
 
 /// What became of one try.
 pub(super) enum Attempt {
-    Answered(CallResponse, Option<Box<Rest>>),
+    Answered(CallResponse, Option<Rest>),
     Failed(Fault),
     /// The container had died before the call; another one may serve it.
     WasDead(Entry),
@@ -69,21 +69,20 @@ enum Gathered {
 impl Run {
     /// Puts the call to the container. `may_repeat`: if the container turns out to have died
     /// before it could read the request, say so instead of failing.
-    pub(super) async fn go(mut self, may_repeat: bool) -> Attempt {
-        let expiry = self.expiry;
-        match timeout_at(expiry, self.start()).await {
-            Ok(Ok((head, Gathered::Whole(body)))) => {
+    pub(super) async fn go(mut self: Box<Self>, may_repeat: bool) -> Attempt {
+        match self.start_in_time().await {
+            Some(Ok((head, Gathered::Whole(body)))) => {
                 self.succeed();
                 Attempt::Answered(response(head, ResponseBody::from(body)), None)
             }
-            Ok(Ok((head, Gathered::Started(first)))) => {
+            Some(Ok((head, Gathered::Started(first)))) => {
                 let (sender, receiver) = mpsc::channel(AHEAD);
                 let left = head.length;
                 let rest = Rest { run: self, sender };
                 let body = ResponseBody::stream(first, left, receiver);
-                Attempt::Answered(response(head, body), Some(Box::new(rest)))
+                Attempt::Answered(response(head, body), Some(rest))
             }
-            Ok(Err(ExchangeError::Ended {
+            Some(Err(ExchangeError::Ended {
                 started: false,
                 unread: true,
                 ..
@@ -91,9 +90,25 @@ impl Run {
                 self.slot.retire("had died before the call");
                 Attempt::WasDead(self.entry)
             }
-            Ok(Err(error)) => Attempt::Failed(self.fail(error).await),
-            Err(_) => Attempt::Failed(self.time_out()),
+            Some(Err(error)) => Attempt::Failed(self.fail(error).await),
+            None => Attempt::Failed(self.time_out()),
         }
+    }
+
+    /// `None` once the function's time is over.
+    async fn start_in_time(&mut self) -> Option<Result<(ResponseHead, Gathered), ExchangeError>> {
+        let mut alarm = std::mem::take(&mut self.slot.alarm);
+        alarm.set(Some(self.expiry));
+        let started = {
+            let mut start = pin!(self.start());
+            std::future::poll_fn(|cx| match start.as_mut().poll(cx) {
+                Poll::Ready(started) => Poll::Ready(Some(started)),
+                Poll::Pending => alarm.poll(cx).map(|()| None),
+            })
+            .await
+        };
+        self.slot.alarm = alarm;
+        started
     }
 
     async fn start(&mut self) -> Result<(ResponseHead, Gathered), ExchangeError> {
@@ -153,13 +168,13 @@ impl Run {
     }
 
     /// The response was complete.
-    fn succeed(mut self) {
+    fn succeed(mut self: Box<Self>) {
         self.entry.take_log();
         self.entry.succeed();
         self.give_back();
     }
 
-    fn give_back(mut self) {
+    fn give_back(mut self: Box<Self>) {
         if self.exchange.is_clean(&mut self.slot) {
             self.slot.give_back();
         } else {
@@ -168,7 +183,7 @@ impl Run {
         }
     }
 
-    fn time_out(mut self) -> Fault {
+    fn time_out(mut self: Box<Self>) -> Fault {
         self.entry.take_log();
         self.tell(&Fault::TimedOut);
         self.entry.fail(&Fault::TimedOut);
@@ -176,7 +191,7 @@ impl Run {
         Fault::TimedOut
     }
 
-    async fn fail(mut self, error: ExchangeError) -> Fault {
+    async fn fail(mut self: Box<Self>, error: ExchangeError) -> Fault {
         if let ExchangeError::Reported(report) = error {
             let fault = match report {
                 Report::Failed => Fault::Reported,
@@ -329,7 +344,7 @@ impl Gathering {
 /// The rest of a response whose head was passed on. Its caller may be slow; its container is
 /// read ahead of it, within a bound.
 pub(super) struct Rest {
-    run: Run,
+    run: Box<Run>,
     sender: mpsc::Sender<Piece>,
 }
 
@@ -374,7 +389,7 @@ impl Rest {
 
 impl Run {
     /// The caller has gone: its container is in the middle of a response that nobody reads.
-    fn abandon(mut self) {
+    fn abandon(mut self: Box<Self>) {
         self.entry.take_log();
         self.slot.retire("its caller left or stopped reading");
     }

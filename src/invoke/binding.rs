@@ -135,6 +135,11 @@ impl Bindings {
         })
     }
 
+    /// The pool for `callable`, if this version has one.
+    pub(super) fn ready(&self, callable: &Arc<Callable>) -> Option<Arc<Pool>> {
+        self.binding(callable).pool.get().cloned()
+    }
+
     fn resolution(self: &Arc<Self>, binding: &Arc<Binding>) -> Resolution {
         let mut resolving = binding.resolving.lock();
         resolving

@@ -3,7 +3,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use parking_lot::Mutex;
-use tokio::time::Instant;
+use tokio::time::{Instant, timeout};
 
 use super::attempt::{Attempt, Run};
 use super::binding::Bindings;
@@ -153,15 +153,15 @@ impl Invoker {
         callable: &Arc<Callable>,
         request: &mut CallRequest,
         mut entry: Entry,
-    ) -> Run {
+    ) -> Box<Run> {
         slot.begin();
         // The clock runs from here: waiting for a container is not the function's time.
         let now = Timestamp::now();
-        entry.started(now, slot.log());
+        entry.started(now, &mut slot);
         let deadline = now.plus(callable.timeout);
         let limits = &self.config.exchange;
         let format = slot.format();
-        Run {
+        Box::new(Run {
             slot,
             format,
             exchange: format::begin(format, request, deadline, limits),
@@ -172,7 +172,7 @@ impl Invoker {
             idle: self.config.response_idle,
             patience: self.config.caller_patience,
             head_only: request.method == http::Method::HEAD,
-        }
+        })
     }
 
     async fn check_out(
@@ -182,12 +182,16 @@ impl Invoker {
     ) -> Result<Slot, Fault> {
         let mut again = !self.starts.is_closing();
         loop {
-            let pool = tokio::time::timeout(self.config.max_wait, self.bindings.pool(callable));
-            let pool = pool.await.map_err(|_| Fault::TooBusy)??;
+            let pool = match self.bindings.ready(callable) {
+                Some(pool) => pool,
+                None => timeout(self.config.max_wait, self.bindings.pool(callable))
+                    .await
+                    .map_err(|_| Fault::TooBusy)??,
+            };
             let slot = match (pool.format(), &env) {
                 (Format::Default, Some(env)) => {
-                    let (env, timeout) = (env.clone(), callable.timeout);
-                    let told = move || format::with_deadline(env, Timestamp::now().plus(timeout));
+                    let (env, time) = (env.clone(), callable.timeout);
+                    let told = move || format::with_deadline(env, Timestamp::now().plus(time));
                     pool.check_out_cold(told).await
                 }
                 // Deployed as another format while the call was on its way.

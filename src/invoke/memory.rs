@@ -6,6 +6,7 @@ use super::traffic::InFlight;
 use crate::invoke::Fault;
 use crate::launcher::Stderr;
 use crate::model::{Call, CallId, CallStatus, CallTarget, Callable, FinishedCall, Timestamp};
+use crate::pool::Lane;
 use crate::store::Recorder;
 use crate::telemetry::{Syslog, SyslogEntry};
 
@@ -62,7 +63,7 @@ impl Entry {
             _in_flight: in_flight,
             callable: callable.clone(),
             id,
-            created_at: Timestamp::now(),
+            created_at: id.made_at(),
             started_at: None,
             status: CallStatus::Cancelled,
             fault: None,
@@ -78,11 +79,10 @@ impl Entry {
             .map_or(0, |memory| memory.max_log_bytes)
     }
 
-    /// A container has the call, and logs to `source`.
-    pub(super) fn started(&mut self, at: Timestamp, source: Arc<Stderr>) {
-        source.begin_call(self.log_limit());
+    /// The container behind `lane` has the call.
+    pub(super) fn started(&mut self, at: Timestamp, lane: &mut Lane) {
         self.started_at = Some(at);
-        self.source = Some(source);
+        self.source = Some(lane.begin_log(self.log_limit()));
     }
 
     /// The container is done with the call; whatever it logs from here on is not the call's.

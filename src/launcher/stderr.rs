@@ -1,10 +1,15 @@
 use std::collections::VecDeque;
 use std::io;
+use std::mem::MaybeUninit;
+use std::os::fd::AsFd;
 use std::pin::Pin;
 
 use parking_lot::Mutex;
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use tokio::io::{AsyncRead, AsyncReadExt};
 use tokio::net::unix::pipe;
+
+use crate::launcher::Stdout;
 
 /// How many of the last lines are kept for error reports.
 const TAIL_LINES: usize = 20;
@@ -69,10 +74,26 @@ impl Stderr {
         self.state.lock().tail.iter().cloned().collect()
     }
 
-    /// A call begins: what is written from here on, up to `limit` bytes, is its log.
-    pub fn begin_call(&self, limit: usize) {
+    /// Whether neither this nor `stdout` holds anything, and neither has ended: one question to the
+    /// kernel for both, before each call. False also where it cannot tell.
+    pub(crate) fn is_silent_beside(&self, stdout: &Stdout) -> bool {
+        let (Some(log), Some(answers)) = (&self.pipe, stdout.descriptor()) else {
+            return false;
+        };
+        let mut both = [
+            PollFd::from_borrowed_fd(log.as_fd(), PollFlags::IN),
+            PollFd::from_borrowed_fd(answers, PollFlags::IN),
+        ];
+        poll(&mut both, Some(&Timespec::default())) == Ok(0)
+    }
+
+    /// A call begins: what is written from here on, up to `limit` bytes, is its log. `silent` if
+    /// nothing is there that was written before.
+    pub fn begin_call(&self, limit: usize, silent: bool) {
         let mut state = self.state.lock();
-        self.read_now(&mut state);
+        if !silent {
+            self.read_now(&mut state);
+        }
         state.call = Some(CallLog {
             text: Vec::new(),
             limit,
@@ -127,12 +148,13 @@ impl Stderr {
     /// Reads what is there, as the kernel knows it.
     fn read_now(&self, state: &mut State) {
         let Some(pipe) = &self.pipe else { return };
-        let mut chunk = [0; CHUNK_BYTES];
+        // Not filled: mostly there is nothing to read.
+        let mut chunk = [MaybeUninit::uninit(); CHUNK_BYTES];
         // Bounded: a function that floods its log must not keep its own call from ending.
         for _ in 0..64 {
             match rustix::io::read(pipe, &mut chunk) {
-                Ok(n @ 1..) => self.take(state, &chunk[..n]),
-                Ok(0) | Err(_) => return,
+                Ok((bytes @ [_, ..], _)) => self.take(state, bytes),
+                Ok(_) | Err(_) => return,
             }
         }
     }
@@ -236,11 +258,11 @@ mod tests {
     async fn a_log_holds_what_was_written_during_its_call_and_nothing_else() {
         let (stderr, mut function) = piped();
         function.write_all(b"starting\n").unwrap();
-        stderr.begin_call(100);
+        stderr.begin_call(100, false);
         function.write_all(b"first").unwrap();
         assert_eq!(stderr.end_call(), b"first");
         function.write_all(b"between\n").unwrap();
-        stderr.begin_call(100);
+        stderr.begin_call(100, false);
         function.write_all(b"second\n").unwrap();
         assert_eq!(stderr.end_call(), b"second\n");
         assert_eq!(stderr.end_call(), b"", "no call runs");
@@ -252,7 +274,7 @@ mod tests {
     #[tokio::test]
     async fn a_log_that_is_too_long_is_cut_and_says_so() {
         let (stderr, mut function) = piped();
-        stderr.begin_call(4);
+        stderr.begin_call(4, false);
         function.write_all(b"12345678").unwrap();
         assert_eq!(
             String::from_utf8(stderr.end_call()).unwrap(),

@@ -1,6 +1,6 @@
 use std::fmt;
 use std::io::{self, IoSlice};
-use std::os::fd::AsFd;
+use std::os::fd::{AsFd, BorrowedFd};
 use std::pin::Pin;
 use std::task::{Context, Poll, Waker};
 
@@ -138,6 +138,18 @@ impl Stdout {
             Self::Stream(stream) => stream.as_mut().poll_read(cx, buf),
             Self::Socket(socket) => Pin::new(socket).poll_read(cx, buf),
             Self::Closed => Poll::Ready(Ok(())),
+        }
+    }
+
+    /// What to ask the kernel about, if it is the kernel that knows.
+    pub(crate) fn descriptor(&self) -> Option<BorrowedFd<'_>> {
+        match self {
+            Self::Pipe(pipe) => Some(pipe.as_fd()),
+            Self::Socket(socket) => {
+                let socket: &tokio::net::UnixStream = socket.as_ref();
+                Some(socket.as_fd())
+            }
+            Self::Stream(_) | Self::Closed => None,
         }
     }
 

@@ -4,6 +4,8 @@ use std::str::FromStr;
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
+use crate::model::Timestamp;
+
 /// The text is not 26 characters of Crockford base32.
 #[derive(Debug, Error, Clone, PartialEq, Eq)]
 #[error("not an id: expected 26 characters of Crockford base32")]
@@ -75,6 +77,19 @@ id!(
     /// Identifies one call; sent to the function and to the caller.
     CallId
 );
+
+impl CallId {
+    /// When it was made.
+    pub fn made_at(self) -> Timestamp {
+        Timestamp::from_millis(i64::try_from(self.0.timestamp_ms()).unwrap_or(i64::MAX))
+    }
+
+    /// This id in `room`, as [`Display`](fmt::Display) shows it: each call's is written several
+    /// times.
+    pub fn write(self, room: &mut [u8; ulid::ULID_LEN]) -> &str {
+        self.0.array_to_str(room)
+    }
+}
 
 #[cfg(test)]
 mod tests {

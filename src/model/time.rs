@@ -1,7 +1,8 @@
 use std::fmt;
 use std::str::FromStr;
 
-use jiff::tz::TimeZone;
+use jiff::fmt::StdFmtWrite;
+use jiff::fmt::temporal::DateTimePrinter;
 
 /// A point in time with millisecond precision.
 ///
@@ -50,19 +51,11 @@ impl Timestamp {
 
 impl fmt::Display for Timestamp {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        const PRINTER: DateTimePrinter = DateTimePrinter::new().precision(Some(3));
         let instant = jiff::Timestamp::from_millisecond(self.0).unwrap_or(jiff::Timestamp::MAX);
-        let t = instant.to_zoned(TimeZone::UTC);
-        write!(
-            f,
-            "{:04}-{:02}-{:02}T{:02}:{:02}:{:02}.{:03}Z",
-            t.year(),
-            t.month(),
-            t.day(),
-            t.hour(),
-            t.minute(),
-            t.second(),
-            t.millisecond()
-        )
+        PRINTER
+            .print_timestamp(&instant, StdFmtWrite(f))
+            .map_err(|_| fmt::Error)
     }
 }
 

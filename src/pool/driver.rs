@@ -102,7 +102,7 @@ pub struct Pool {
 
 #[derive(Debug)]
 pub(super) struct Inner {
-    pub(super) state: State<Lane, Waiter>,
+    pub(super) state: State<Box<Lane>, Waiter>,
     /// Wakes the reaper; idle containers wake it when they speak.
     pub(super) reaper: Waker,
     /// When the reaper wakes by itself.
@@ -230,11 +230,18 @@ impl Pool {
     pub async fn check_out(self: &Arc<Self>) -> Result<Slot, PoolError> {
         self.check_size()?;
         loop {
-            let (sender, receiver) = oneshot::channel();
-            let arrival = self.inner.lock().state.arrive(|| sender);
+            let mut place = None;
+            let arrival = self.inner.lock().state.arrive(|| {
+                let (sender, receiver) = oneshot::channel();
+                place = Some(receiver);
+                sender
+            });
             let (mut slot, idled) = match arrival {
                 Arrival::Lane(lane) => (Slot::new(self, lane), true),
-                Arrival::Queued(ticket) => (self.wait(ticket, receiver).await?, false),
+                Arrival::Queued(ticket) => {
+                    let place = place.expect("who is queued was made a waiter");
+                    (self.wait(ticket, place).await?, false)
+                }
                 Arrival::Full => return Err(PoolError::Full(self.config.max_waiting)),
                 Arrival::BackingOff(until) => return Err(self.inner.lock().refusal(until)),
                 Arrival::Draining => return Err(PoolError::Draining),
@@ -344,7 +351,7 @@ impl Pool {
         let mut inner = self.inner.lock();
         let counts = inner.state.counts();
         let decision = inner.state.decide(now, moment);
-        let surplus: Vec<Lane> = (decision.delta..0)
+        let surplus: Vec<Box<Lane>> = (decision.delta..0)
             .map_while(|_| inner.state.give_up())
             .collect();
         let hopeless = inner.state.hopeless();
@@ -405,14 +412,18 @@ impl Pool {
         match self.launch(permit, &self.spec).await {
             Ok(lane) => {
                 self.inner.lock().state.started();
-                self.offer(lane);
+                self.offer(lane, Instant::now());
             }
             Err(error) => self.start_failed(error),
         }
         self.news.notify_waiters();
     }
 
-    async fn launch(&self, permit: Permit, spec: &LaunchSpec) -> Result<Lane, Arc<LaunchError>> {
+    async fn launch(
+        &self,
+        permit: Permit,
+        spec: &LaunchSpec,
+    ) -> Result<Box<Lane>, Arc<LaunchError>> {
         let began = Instant::now();
         let launched = self.starts.launcher().launch(spec).await;
         let charge = permit.landed();
@@ -420,8 +431,8 @@ impl Pool {
         Ok(self.lane(launched?, charge))
     }
 
-    fn lane(&self, instance: Instance, charge: Charge) -> Lane {
-        let lane = Lane::new(instance, charge);
+    fn lane(&self, instance: Instance, charge: Charge) -> Box<Lane> {
+        let lane = Box::new(Lane::new(instance, charge));
         let mut gauges = self.gauges.lock();
         gauges.retain(|gauge| gauge.strong_count() > 0);
         gauges.extend(lane.gauge().map(Arc::downgrade));
@@ -468,18 +479,23 @@ impl Pool {
     }
 
     /// Takes a container back: one that served its only call ends.
-    fn release(self: &Arc<Self>, lane: Lane, cold: Option<OwnedSemaphorePermit>) {
+    fn release(
+        self: &Arc<Self>,
+        lane: Box<Lane>,
+        cold: Option<OwnedSemaphorePermit>,
+        now: Instant,
+    ) {
         match cold {
             Some(_place) => {
                 self.inner.lock().state.served();
                 lane.kill();
             }
-            None => self.offer(lane),
+            None => self.offer(lane, now),
         }
     }
 
     /// Passes a free, busy-counted container on: to who waits for one, or to the idle ones.
-    fn offer(self: &Arc<Self>, mut lane: Lane) {
+    fn offer(self: &Arc<Self>, mut lane: Box<Lane>, now: Instant) {
         let mut inner = self.inner.lock();
         // Watched from before it is idle: what it says from here on wakes the reaper.
         let reaper = inner.reaper.clone();
@@ -493,7 +509,6 @@ impl Pool {
         if lane.calls > 0 {
             inner.state.served();
         }
-        let now = Instant::now();
         let starved = self.starts.is_starved();
         if starved && lane.calls > 0 && inner.state.can_cede() && lane.cedes() {
             inner.state.retired();
@@ -544,13 +559,13 @@ impl Pool {
     }
 
     /// Lets a container that nobody holds any more end by itself. `why` is for the log.
-    pub(super) fn let_go(&self, lane: Lane, why: &str) {
+    pub(super) fn let_go(&self, lane: Box<Lane>, why: &str) {
         tell_retired(self, &lane, why);
         lane.close();
     }
 
     /// Kills a busy-counted container and replaces it if somebody waits.
-    fn end(self: &Arc<Self>, lane: Lane, cold: Option<OwnedSemaphorePermit>, why: &str) {
+    fn end(self: &Arc<Self>, lane: Box<Lane>, cold: Option<OwnedSemaphorePermit>, why: &str) {
         tell_retired(self, &lane, why);
         lane.kill();
         match cold {
@@ -574,7 +589,7 @@ impl Pool {
         self.end_idle(State::rest);
     }
 
-    fn end_idle(&self, take: impl FnOnce(&mut State<Lane, Waiter>) -> Vec<Lane>) {
+    fn end_idle(&self, take: impl FnOnce(&mut State<Box<Lane>, Waiter>) -> Vec<Box<Lane>>) {
         let mut inner = self.inner.lock();
         let idle = take(&mut inner.state);
         inner.reaper.wake_by_ref();
@@ -698,14 +713,14 @@ impl Drop for Place<'_> {
 #[derive(Debug)]
 pub struct Slot {
     pool: Arc<Pool>,
-    lane: Option<Lane>,
+    lane: Option<Box<Lane>>,
     begun: bool,
     /// The container serves this call only, and holds this place until it ends.
     cold: Option<OwnedSemaphorePermit>,
 }
 
 impl Slot {
-    fn new(pool: &Arc<Pool>, lane: Lane) -> Self {
+    fn new(pool: &Arc<Pool>, lane: Box<Lane>) -> Self {
         Self {
             pool: pool.clone(),
             lane: Some(lane),
@@ -733,8 +748,9 @@ impl Slot {
     /// The call is over and the container is clean as far as the caller can tell.
     pub fn give_back(mut self) {
         if let Some(mut lane) = self.lane.take() {
-            lane.rest();
-            self.pool.release(lane, self.cold.take());
+            let now = Instant::now();
+            lane.rest(now);
+            self.pool.release(lane, self.cold.take(), now);
         }
     }
 
@@ -783,7 +799,7 @@ impl Drop for Slot {
                 self.pool
                     .end(lane, self.cold.take(), "its call was abandoned");
             }
-            Some(lane) => self.pool.release(lane, self.cold.take()),
+            Some(lane) => self.pool.release(lane, self.cold.take(), Instant::now()),
             None => {}
         }
     }

@@ -8,6 +8,7 @@ use bytes::BytesMut;
 use tokio::time::Instant;
 
 use super::starts::Charge;
+use crate::alarm::Alarm;
 use crate::launcher::{Control, Exit, Gauge, Instance, Now, Socket, Stderr, Stdin, Stdout};
 
 /// A connection to a function's socket is not used after it rested for this long: the function
@@ -26,6 +27,8 @@ pub struct Lane {
     pub socket: Option<Arc<Socket>>,
     /// The one buffer for all that is read from stdout. Empty between calls.
     pub inbox: BytesMut,
+    /// Ends the call that runs. Kept from call to call: to move it costs less than a new one.
+    pub alarm: Alarm,
     /// Calls that this container has answered.
     pub calls: u64,
     /// Whether the function has ever echoed a call id; from then on it always must.
@@ -39,6 +42,8 @@ pub struct Lane {
     ended: bool,
     /// It was told to freeze, and not thawed since.
     frozen: bool,
+    /// Neither stdout nor stderr held anything when last asked for a call that has yet to begin.
+    silent: bool,
     stderr: Arc<Stderr>,
     control: Control,
     /// What the container takes; the supervisor holds it too, until the container is gone.
@@ -84,6 +89,7 @@ impl Lane {
             stdin,
             stdout,
             inbox: BytesMut::new(),
+            alarm: Alarm::default(),
             calls: 0,
             echoes: false,
             blank: 0,
@@ -92,6 +98,7 @@ impl Lane {
             end,
             ended: false,
             frozen: false,
+            silent: false,
             stderr,
             control,
             charge,
@@ -122,8 +129,11 @@ impl Lane {
 
     /// Whether the function said anything it was not asked for, or ended. Asks the kernel.
     pub(super) fn in_doubt(&mut self) -> bool {
-        self.poll_end(&mut Context::from_waker(std::task::Waker::noop()))
-            || self.doubt(Stdout::read_now)
+        if self.poll_end(&mut Context::from_waker(std::task::Waker::noop())) {
+            return true;
+        }
+        self.silent = self.inbox.is_empty() && self.stderr.is_silent_beside(&self.stdout);
+        !self.silent && self.doubt(Stdout::read_now)
     }
 
     fn poll_end(&mut self, cx: &mut Context<'_>) -> bool {
@@ -183,13 +193,13 @@ impl Lane {
     }
 
     /// A call has ended.
-    pub(super) fn rest(&mut self) {
+    pub(super) fn rest(&mut self, now: Instant) {
         self.calls += 1;
         self.blank = 0;
         if self.inbox.is_empty() && self.inbox.capacity() > KEPT_BYTES {
             self.inbox = BytesMut::new();
         }
-        self.rested = Instant::now();
+        self.rested = now;
     }
 
     /// Finds out how the function ended, its stdout having ended.
@@ -202,8 +212,10 @@ impl Lane {
         self.control.gauge()
     }
 
-    /// What the function logs.
-    pub fn log(&self) -> Arc<Stderr> {
+    /// A call begins: what the function logs from here on, up to `limit` bytes, is its log.
+    pub fn begin_log(&mut self, limit: usize) -> Arc<Stderr> {
+        let said_nothing = std::mem::take(&mut self.silent);
+        self.stderr.begin_call(limit, said_nothing);
         self.stderr.clone()
     }
 

@@ -47,8 +47,8 @@ fn reap(pool: &Arc<Pool>, cx: &mut Context<'_>) -> Option<Instant> {
     let expired = inner.state.expire(now);
     let decision = inner.state.last();
     let doubtful = inner.state.claim(|lane| lane.poll_in_doubt(cx));
-    let stillborn = |lane: &&Lane| lane.calls == 0 && lane.rested() < STILLBORN;
-    inner.state.freeze_due(now).for_each(Lane::freeze);
+    let stillborn = |lane: &&Box<Lane>| lane.calls == 0 && lane.rested() < STILLBORN;
+    inner.state.freeze_due(now).for_each(|lane| lane.freeze());
     if let Some(lane) = doubtful.iter().find(stillborn) {
         inner.failure = Some(Failure::Ended(last_words(lane).into()));
         inner.state.stillborn(now);

@@ -8,11 +8,18 @@ use tokio::time::{Instant, MissedTickBehavior, interval, sleep_until, timeout};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use crate::model::FinishedCall;
+use crate::model::{CallStatus, FinishedCall};
 use crate::store::{CallStore, StoreError};
 
 /// Longest wait for one batch; what takes longer is given up, so that the next has a chance.
 const WRITE_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// How many times as long as it wrote the writer rests, so that records take a small part of what
+/// the machine has for calls, however many there are.
+const REST: u32 = 31;
+
+/// The part of the queue that is kept for calls that did not succeed.
+const KEPT_FOR_FAILURES: usize = 4;
 
 /// How often old calls are deleted.
 const PRUNE_INTERVAL: Duration = Duration::from_secs(60);
@@ -45,7 +52,7 @@ impl Default for RecorderConfig {
         Self {
             queue: 8192,
             queue_bytes: 64 << 20,
-            batch: 256,
+            batch: 4096,
             interval: Duration::from_millis(20),
             max_age: Duration::from_secs(7 * 24 * 3600),
             max_count: 100_000,
@@ -116,21 +123,27 @@ impl Recorder {
             incoming,
             batch: Vec::new(),
             shared: shared.clone(),
+            rested: Instant::now(),
             failing: false,
         };
         tasks.spawn(writer.run());
         Self { queue, shared }
     }
 
-    /// Hands a call over. Never waits: where the queue is full the call is dropped.
+    /// Hands a call over. Never waits: where the queue is full the call is dropped, and one that
+    /// succeeded already where it is nearly full.
     pub fn record(&self, call: FinishedCall) {
         let bytes = call.log.len();
+        let kept = match call.call.status {
+            CallStatus::Success => self.queue.max_capacity() / KEPT_FOR_FAILURES,
+            _ => 0,
+        };
         let queued = &self.shared.queued_bytes;
         let before = queued.fetch_add(bytes, Ordering::Relaxed);
         let fits = before.saturating_add(bytes) <= self.shared.max_queued_bytes;
         // Before it is in the queue: who counts it must not find fewer settled than taken.
         self.shared.taken.fetch_add(1, Ordering::Release);
-        if !fits || self.queue.try_send(call).is_err() {
+        if !fits || self.queue.capacity() <= kept || self.queue.try_send(call).is_err() {
             queued.fetch_sub(bytes, Ordering::Relaxed);
             self.shared.count_dropped(1);
             self.shared.count_settled(1);
@@ -184,6 +197,8 @@ struct Writer {
     /// What is being gathered or written.
     batch: Vec<FinishedCall>,
     shared: Arc<Shared>,
+    /// When the next batch is due, unless somebody waits for it.
+    rested: Instant,
     /// Whether the last batch failed; the log tells of the first failure only.
     failing: bool,
 }
@@ -226,19 +241,20 @@ impl Writer {
     }
 
     /// Adds what comes within the interval, or what is there already when the end is near or
-    /// somebody waits.
+    /// somebody waits. The queue is not listened to meanwhile: a call that is handed over would
+    /// wake this task, which costs the call more than its place in the queue.
     async fn gather(&mut self, stop: &CancellationToken) {
-        let full = sleep_until(Instant::now() + self.config.interval);
-        tokio::pin!(full);
-        while self.batch.len() < self.config.batch {
-            let room = self.config.batch - self.batch.len();
-            let more = self.incoming.recv_many(&mut self.batch, room);
-            tokio::select! {
-                more = more => if more == 0 { break },
-                () = &mut full => break,
-                () = stop.cancelled() => break,
-                () = self.shared.hurry.notified() => break,
-            }
+        let full = self.batch.len() + self.incoming.len() >= self.config.batch;
+        let wait = if full {
+            Duration::ZERO
+        } else {
+            self.config.interval
+        };
+        let due = self.rested.max(Instant::now() + wait);
+        tokio::select! {
+            () = sleep_until(due) => {}
+            () = stop.cancelled() => {}
+            () = self.shared.hurry.notified() => {}
         }
         while self.batch.len() < self.config.batch
             && let Ok(call) = self.incoming.try_recv()
@@ -248,7 +264,10 @@ impl Writer {
     }
 
     async fn write(&mut self) {
+        let began = Instant::now();
         let answer = timeout(WRITE_TIMEOUT, self.store.record(&self.batch)).await;
+        let now = Instant::now();
+        self.rested = now + (now - began) * REST;
         let bytes = self.batch.iter().map(|call| call.log.len()).sum();
         self.shared.queued_bytes.fetch_sub(bytes, Ordering::Relaxed);
         let calls = self.batch.len();
@@ -358,7 +377,7 @@ mod tests {
 
     fn small() -> RecorderConfig {
         RecorderConfig {
-            queue: 10,
+            queue: 16,
             batch: 4,
             interval: Duration::from_millis(100),
             ..RecorderConfig::default()
@@ -390,14 +409,41 @@ mod tests {
         let (recorder, store) = recorder(0, small());
         record(&recorder, 4);
         tokio::time::sleep(Duration::from_millis(1)).await;
-        record(&recorder, 12);
-        assert_eq!(recorder.dropped(), 2, "four in hand, ten queued");
+        record(&recorder, 14);
+        assert_eq!(recorder.dropped(), 2, "four in hand, twelve queued");
         store.permits.add_permits(100);
         recorder.stop().await;
-        assert_eq!(store.batches.lock().iter().sum::<usize>(), 14);
+        assert_eq!(store.batches.lock().iter().sum::<usize>(), 16);
         assert_eq!(recorder.dropped(), 2);
         record(&recorder, 1);
         assert_eq!(recorder.dropped(), 3, "after the end");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn calls_that_failed_find_room_where_others_do_not() {
+        let (recorder, _store) = recorder(0, small());
+        record(&recorder, 13);
+        assert_eq!(recorder.dropped(), 1);
+        let mut failed = a_call(AppId::generate());
+        failed.call.status = CallStatus::Timeout;
+        for _ in 0..4 {
+            recorder.record(failed.clone());
+        }
+        assert_eq!(recorder.dropped(), 1);
+        recorder.record(failed);
+        assert_eq!(recorder.dropped(), 2, "within the bound");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn the_writer_rests_for_longer_than_it_writes() {
+        let (recorder, store) = recorder(0, small());
+        record(&recorder, 8);
+        tokio::time::sleep(Duration::from_millis(10)).await;
+        store.permits.add_permits(100);
+        tokio::time::sleep(Duration::from_millis(300)).await;
+        assert_eq!(*store.batches.lock(), [4], "ten milliseconds of each 320");
+        tokio::time::sleep(Duration::from_millis(20)).await;
+        assert_eq!(*store.batches.lock(), [4, 4]);
     }
 
     #[tokio::test(start_paused = true)]

@@ -14,7 +14,7 @@ backends!(
 );
 
 /// A process of the only container.
-async fn process(gateway: &Gateway) -> String {
+pub(crate) async fn process(gateway: &Gateway) -> String {
     let containers = gateway.containers().await;
     let [container] = &containers[..] else {
         panic!("{containers:?}");

@@ -12,6 +12,7 @@ backends!(
     calls_at_once_run_at_once,
     a_quiet_container_is_reaped,
     a_deleted_function_leaves_no_container,
+    a_function_does_not_interrupt_who_calls_it,
 );
 
 async fn calls_in_a_row_share_one_container(backend: Backend) {
@@ -71,4 +72,19 @@ async fn a_deleted_function_leaves_no_container(backend: Backend) {
     gateway.no_containers().await;
     gateway.function("m", Example::Misbehave, json!({})).await;
     assert_ne!(gateway.post("/t/t/m?mode=id", "").await.text(), first);
+}
+
+/// Woken by a call, it would otherwise take the processor from the gateway that is about to hand
+/// out others. Over attach nothing of ours runs in the container.
+async fn a_function_does_not_interrupt_who_calls_it(backend: Backend) {
+    const BATCH: &str = "3";
+
+    let gateway = Gateway::start(backend).await;
+    gateway.function("m", Example::Misbehave, json!({})).await;
+    assert_eq!(gateway.post("/t/t/m", "works").await.text(), "works");
+    let process = crate::freeze::process(&gateway).await;
+    let stat = std::fs::read_to_string(format!("/proc/{process}/stat")).unwrap();
+    let (_, fields) = stat.rsplit_once(") ").unwrap();
+    let policy = fields.split(' ').nth(38).unwrap();
+    assert_eq!(policy == BATCH, backend.stdio() != "attach", "{stat}");
 }

@@ -121,9 +121,9 @@ pub(in crate::store) const CALLS_OF_FN: &str = select_calls!(
 );
 pub(in crate::store) const LOG: &str = "SELECT logs.log FROM calls \
     LEFT JOIN logs ON logs.call_id = calls.id WHERE calls.app_id = $1 AND calls.id = $2";
-pub(in crate::store) const INSERT_CALL: &str = "INSERT INTO calls \
-    (id, app_id, fn_id, path, status, error, blame, created_at, started_at, completed_at) \
-    VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10) ON CONFLICT (id) DO NOTHING";
+pub(in crate::store) const INSERT_CALLS: &str = "INSERT INTO calls \
+    (id, app_id, fn_id, path, status, error, blame, created_at, started_at, completed_at) ";
+pub(in crate::store) const UNLESS_RECORDED: &str = " ON CONFLICT (id) DO NOTHING";
 pub(in crate::store) const INSERT_LOG: &str =
     "INSERT INTO logs (call_id, log) VALUES ($1, $2) ON CONFLICT (call_id) DO NOTHING";
 pub(in crate::store) const DELETE_CALLS_OF_APP: &str = "DELETE FROM calls WHERE app_id = $1";

@@ -1,4 +1,4 @@
-use sqlx::{Sqlite, SqlitePool, Transaction, query};
+use sqlx::{QueryBuilder, Sqlite, SqlitePool, Transaction, query};
 
 use crate::model::{AppId, FinishedCall};
 use crate::store::record::{CallColumns, columns};
@@ -49,42 +49,60 @@ impl SqliteStore {
         Ok(())
     }
 
-    /// Row by row: in one process, a statement costs less than gathering the columns.
+    /// Many rows in one statement: each statement is a way to the thread of the database and back.
     pub(in crate::store) async fn insert_calls(
         &self,
         calls: &[FinishedCall],
     ) -> Result<(), StoreError> {
         let mut tx = self.writing().await?;
-        for finished in calls {
-            let CallColumns {
-                id,
-                app_id,
-                fn_id,
-                path,
-                status,
-                error,
-                blame,
-                created_at,
-                started_at,
-                completed_at,
-            } = columns(&finished.call);
-            let call = query(sql::INSERT_CALL)
-                .bind(&id)
-                .bind(app_id)
-                .bind(fn_id)
-                .bind(path)
-                .bind(status)
-                .bind(error)
-                .bind(blame)
-                .bind(created_at)
-                .bind(started_at)
-                .bind(completed_at);
-            bounded(call.execute(&mut *tx)).await.map_err(unavailable)?;
-            if !finished.log.is_empty() {
-                let log = query(sql::INSERT_LOG).bind(&id).bind(&finished.log);
-                bounded(log.execute(&mut *tx)).await.map_err(unavailable)?;
+        let mut rest = calls;
+        for rows in ROWS_AT_ONCE {
+            while let Some((now, later)) = rest.split_at_checked(rows) {
+                let mut insert = insert(now);
+                let insert = insert.build().execute(&mut *tx);
+                bounded(insert).await.map_err(unavailable)?;
+                rest = later;
             }
+        }
+        for finished in calls.iter().filter(|finished| !finished.log.is_empty()) {
+            let log = query(sql::INSERT_LOG)
+                .bind(finished.call.id.to_string())
+                .bind(&finished.log);
+            bounded(log.execute(&mut *tx)).await.map_err(unavailable)?;
         }
         bounded(tx.commit()).await.map_err(unavailable)
     }
+}
+
+/// Few different statements, so that each is prepared once.
+const ROWS_AT_ONCE: [usize; 3] = [64, 8, 1];
+
+fn insert(calls: &[FinishedCall]) -> QueryBuilder<Sqlite> {
+    let mut insert = QueryBuilder::new(sql::INSERT_CALLS);
+    insert.push_values(calls, |mut row, finished| {
+        let CallColumns {
+            id,
+            app_id,
+            fn_id,
+            path,
+            status,
+            error,
+            blame,
+            created_at,
+            started_at,
+            completed_at,
+        } = columns(&finished.call);
+        row.push_bind(id)
+            .push_bind(app_id)
+            .push_bind(fn_id)
+            .push_bind(path)
+            .push_bind(status)
+            .push_bind(error)
+            .push_bind(blame)
+            .push_bind(created_at)
+            .push_bind(started_at)
+            .push_bind(completed_at);
+    });
+    insert.push(sql::UNLESS_RECORDED);
+    insert
 }

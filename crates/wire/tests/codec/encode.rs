@@ -16,7 +16,7 @@ fn map(fields: &[(&'static str, &'static str)]) -> HeaderMap {
 
 fn request(method: &Method, target: &str, headers: &HeaderMap, length: BodyLength) -> String {
     let mut dst = BytesMut::new();
-    encode_request_head(&mut dst, method, target, headers, length);
+    encode_request_head(&mut dst, method, target, headers, &[], length);
     String::from_utf8(dst.to_vec()).expect("test heads are text")
 }
 
@@ -56,6 +56,31 @@ fn a_request_head_has_the_order_and_case_that_fn_wrote() {
          Fn_deadline: 2018-06-01T10:00:30.000Z\r\n\
          Fn_method: POST\r\n\
          Fn_request_url: http://localhost:8080/r/myapp/hello?x=1\r\n\
+         \r\n"
+    );
+}
+
+#[test]
+fn what_the_platform_says_replaces_what_the_caller_said() {
+    let headers = map(&[("fn_method", "forged"), ("z", "1"), ("accept", "*/*")]);
+    let own = [("fn_method", "POST"), ("fn_call_id", "01C9")];
+    let mut dst = BytesMut::new();
+    encode_request_head(
+        &mut dst,
+        &Method::GET,
+        "/",
+        &headers,
+        &own,
+        BodyLength::Empty,
+    );
+    assert_eq!(
+        String::from_utf8(dst.to_vec()).unwrap(),
+        "GET / HTTP/1.1\r\n\
+         Content-Length: 0\r\n\
+         Accept: */*\r\n\
+         Fn_call_id: 01C9\r\n\
+         Fn_method: POST\r\n\
+         Z: 1\r\n\
          \r\n"
     );
 }

@@ -106,7 +106,7 @@ proptest! {
     ) {
         let method = Method::from_bytes(method.as_bytes()).unwrap();
         let mut input = BytesMut::new();
-        encode_request_head(&mut input, &method, &target, &headers, length(&body, chunk));
+        encode_request_head(&mut input, &method, &target, &headers, &[], length(&body, chunk));
         put_body(&mut input, &body, chunk);
         input.extend_from_slice(b"next");
         let outcome =

@@ -1,3 +1,5 @@
+//! Time limits that cost nothing while they are kept.
+
 use std::future::Future;
 use std::pin::Pin;
 use std::task::{Context, Poll};
@@ -6,22 +8,24 @@ use tokio::time::{Instant, Sleep, sleep_until};
 
 /// A clock that is set far more often than it runs out, and mostly to a later time.
 #[derive(Debug, Default)]
-pub(super) struct Alarm {
+pub struct Alarm {
     at: Option<Instant>,
     sleep: Option<Pin<Box<Sleep>>>,
 }
 
 impl Alarm {
-    pub(super) fn set(&mut self, at: Option<Instant>) {
+    /// Runs out at `at`, or never.
+    pub fn set(&mut self, at: Option<Instant>) {
         self.at = at;
     }
 
-    pub(super) fn is_set(&self) -> bool {
+    /// Whether it will run out at all.
+    pub fn is_set(&self) -> bool {
         self.at.is_some()
     }
 
     /// Ready once, when the time has come.
-    pub(super) fn poll(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+    pub fn poll(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         let Some(at) = self.at else {
             return Poll::Pending;
         };
