@@ -1,11 +1,13 @@
 use std::collections::BTreeMap;
+use std::path::Path;
 use std::time::Duration;
 
 use serde::Serialize;
 
 use crate::load::{self, Outcome};
 use crate::process;
-use crate::subject::{self, Subject};
+use crate::special::{self, Cold, Idle, Overload, ScaleUp};
+use crate::subject::{self, Kiln, Lanes, Subject};
 
 #[derive(clap::Args)]
 pub(crate) struct Args {
@@ -20,12 +22,21 @@ pub(crate) struct Args {
     no_docker: bool,
 }
 
+/// How much is measured.
+struct Effort {
+    cells: Vec<Cell>,
+    round: Duration,
+    idle_lanes: usize,
+    scale_ups: usize,
+    colds: usize,
+}
+
 /// One way of calling.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 struct Cell {
     connections: usize,
     bytes: usize,
-    lanes: usize,
+    lanes: Lanes,
 }
 
 /// What one subject did in one cell; medians of the rounds.
@@ -36,6 +47,8 @@ struct Figures {
     p99_micros: f64,
     /// Of the server's own process.
     cpu_micros_per_call: f64,
+    /// Of all processes: callers, server, engine and functions.
+    machine_micros_per_call: f64,
 }
 
 #[derive(Serialize)]
@@ -49,6 +62,8 @@ struct Row {
     of_proxy: f64,
     /// Median latency by that of hyper alone.
     latency_of_hyper: f64,
+    /// Processor time of the server by that of the proxy.
+    cpu_of_proxy: f64,
 }
 
 /// Latency at half of what a subject can do at 64 connections.
@@ -59,19 +74,35 @@ struct Steady {
     p50_micros: u64,
     p99_micros: u64,
     p999_micros: u64,
+    /// The last one by the proxy's.
+    p999_of_proxy: f64,
+}
+
+/// The most memory that a server had in all of this.
+#[derive(Serialize)]
+struct Peak {
+    subject: &'static str,
+    bytes: u64,
 }
 
 #[derive(Serialize)]
 struct Report {
     rows: Vec<Row>,
     steady: Vec<Steady>,
+    peaks: Vec<Peak>,
+    overload: Vec<Overload>,
+    idle: Idle,
+    scale_up: Vec<ScaleUp>,
+    cold: Vec<Cold>,
 }
 
 const ROUNDS: usize = 3;
 const SMALL: usize = 200;
-const LARGE: [usize; 2] = [64 << 10, 1 << 20];
+const MIDDLE: usize = 64 << 10;
+const LARGE: usize = 1 << 20;
+const EIGHT: Lanes = Lanes::These(8);
 
-const fn cell(connections: usize, bytes: usize, lanes: usize) -> Cell {
+const fn cell(connections: usize, bytes: usize, lanes: Lanes) -> Cell {
     Cell {
         connections,
         bytes,
@@ -79,61 +110,93 @@ const fn cell(connections: usize, bytes: usize, lanes: usize) -> Cell {
     }
 }
 
-fn cells(quick: bool) -> Vec<Cell> {
-    let mut cells = vec![cell(1, SMALL, 8), cell(8, SMALL, 8), cell(64, SMALL, 8)];
-    if !quick {
-        cells.extend([cell(256, SMALL, 8), cell(8, SMALL, 1), cell(64, SMALL, 64)]);
-        cells.extend(LARGE.map(|bytes| cell(8, bytes, 8)));
+impl Effort {
+    fn quick() -> Self {
+        Self {
+            cells: vec![
+                cell(1, SMALL, EIGHT),
+                cell(8, SMALL, EIGHT),
+                cell(64, SMALL, EIGHT),
+                cell(64, SMALL, Lanes::Scaled),
+                cell(8, LARGE, EIGHT),
+            ],
+            round: Duration::from_millis(500),
+            idle_lanes: 200,
+            scale_ups: 1,
+            colds: 3,
+        }
     }
-    cells
+
+    fn full() -> Self {
+        Self {
+            cells: vec![
+                cell(1, SMALL, EIGHT),
+                cell(8, SMALL, EIGHT),
+                cell(64, SMALL, EIGHT),
+                cell(256, SMALL, EIGHT),
+                cell(8, SMALL, Lanes::These(1)),
+                cell(64, SMALL, Lanes::These(64)),
+                cell(64, SMALL, Lanes::Scaled),
+                cell(8, MIDDLE, EIGHT),
+                cell(8, LARGE, EIGHT),
+            ],
+            round: Duration::from_secs(2),
+            idle_lanes: 1000,
+            scale_ups: 3,
+            colds: 20,
+        }
+    }
 }
 
 pub(crate) async fn run(args: Args) -> anyhow::Result<()> {
+    let effort = if args.quick {
+        Effort::quick()
+    } else {
+        Effort::full()
+    };
     let folder = tempfile::tempdir()?;
-    let cells = cells(args.quick);
-    let lanes: Vec<usize> = distinct(cells.iter().map(|cell| cell.lanes));
-    let sizes: Vec<usize> = distinct(cells.iter().map(|cell| cell.bytes));
-    let mut subjects = vec![
-        subject::fixed(&sizes).await?,
-        subject::proxy(folder.path()).await?,
-    ];
-    let mut ways = vec![("process", vec![("FN_LAUNCHER", "process")])];
-    if !args.no_docker {
-        for way in ["link", "attach"] {
-            ways.push((
-                way,
-                vec![("FN_LAUNCHER", "docker"), ("FN_DOCKER_STDIO", way)],
-            ));
-        }
-    }
-    for (name, settings) in ways {
-        subjects.push(subject::kiln(name, folder.path(), &settings, &lanes).await?);
-    }
-    let time = Duration::from_millis(if args.quick { 700 } else { 2000 });
+    let folder = folder.path();
+    progress("starting the servers and their functions");
+    let subjects = subjects(folder, &effort, !args.no_docker).await?;
     let mut rows = Vec::new();
-    for cell in cells {
-        rows.extend(measure(&subjects, cell, time).await?);
+    for (number, cell) in effort.cells.iter().enumerate() {
+        progress(&format!("cell {} of {}", number + 1, effort.cells.len()));
+        rows.extend(measure(&subjects, *cell, effort.round).await?);
     }
-    let mut steady = Vec::new();
-    for subject in &subjects {
-        let most = rows
-            .iter()
-            .filter(|row| row.subject == subject.name && row.cell.bytes == SMALL);
-        let most = most.map(|row| row.figures.per_second).fold(0.0, f64::max);
-        let call = subject.call(SMALL, 8)?;
-        let outcome = load::open(&call, 64, most / 2.0, time * 2).await?;
-        steady.push(Steady {
-            subject: subject.name,
-            per_second: most / 2.0,
-            p50_micros: outcome.latency.value_at_quantile(0.5),
-            p99_micros: outcome.latency.value_at_quantile(0.99),
-            p999_micros: outcome.latency.value_at_quantile(0.999),
-        });
-    }
+    progress("steady load");
+    let steady = steady(&subjects, &rows, effort.round * 2).await?;
+    let mut peaks = Vec::new();
     for subject in subjects {
+        peaks.push(Peak {
+            subject: subject.name,
+            bytes: process::peak(subject.pid(SMALL))?,
+        });
         subject.stop().await?;
     }
-    let report = Report { rows, steady };
+    let (mut overload, mut scale_up) = (Vec::new(), Vec::new());
+    for (name, settings) in ways(!args.no_docker) {
+        if name == "attach" {
+            continue;
+        }
+        progress("too many calls, and many first ones");
+        let kiln = Kiln::start(&format!("{name}-special"), folder, &settings).await?;
+        overload.push(special::overload(name, &kiln, effort.round).await?);
+        scale_up.push(special::scale_up(name, &kiln, effort.scale_ups).await?);
+        kiln.stop().await?;
+    }
+    progress("containers that idle");
+    let idle = special::idle(folder, effort.idle_lanes).await?;
+    progress("first calls");
+    let cold = special::cold(folder, !args.no_docker, effort.colds).await?;
+    let report = Report {
+        rows,
+        steady,
+        peaks,
+        overload,
+        idle,
+        scale_up,
+        cold,
+    };
     if args.json {
         print(&serde_json::to_string_pretty(&report)?);
     } else {
@@ -142,7 +205,32 @@ pub(crate) async fn run(args: Args) -> anyhow::Result<()> {
     Ok(())
 }
 
-fn distinct(all: impl Iterator<Item = usize>) -> Vec<usize> {
+type Settings = Vec<(&'static str, &'static str)>;
+
+fn ways(docker: bool) -> Vec<(&'static str, Settings)> {
+    let mut ways = vec![("process", vec![("FN_LAUNCHER", "process")])];
+    if docker {
+        for way in ["link", "attach"] {
+            ways.push((
+                way,
+                vec![("FN_LAUNCHER", "docker"), ("FN_DOCKER_STDIO", way)],
+            ));
+        }
+    }
+    ways
+}
+
+async fn subjects(folder: &Path, effort: &Effort, docker: bool) -> anyhow::Result<Vec<Subject>> {
+    let lanes = distinct(effort.cells.iter().map(|cell| cell.lanes));
+    let sizes = distinct(effort.cells.iter().map(|cell| cell.bytes));
+    let mut subjects = vec![subject::fixed(&sizes).await?, subject::proxy(folder).await?];
+    for (name, settings) in ways(docker) {
+        subjects.push(subject::kiln(name, folder, &settings, &lanes).await?);
+    }
+    Ok(subjects)
+}
+
+fn distinct<T: Ord>(all: impl Iterator<Item = T>) -> Vec<T> {
     let set: std::collections::BTreeSet<_> = all.collect();
     set.into_iter().collect()
 }
@@ -152,16 +240,17 @@ async fn measure(subjects: &[Subject], cell: Cell, time: Duration) -> anyhow::Re
     let mut rounds: BTreeMap<&str, Vec<Figures>> = BTreeMap::new();
     for subject in subjects {
         let call = subject.call(cell.bytes, cell.lanes)?;
-        load::closed(&call, cell.connections, time / 4).await?;
+        load::closed(&call, cell.connections, time / 2).await?;
     }
     for _ in 0..ROUNDS {
         for subject in subjects {
             let call = subject.call(cell.bytes, cell.lanes)?;
             let pid = subject.pid(cell.bytes);
-            let before = process::cpu(pid)?;
+            let (server, machine) = (process::cpu(pid)?, process::machine_cpu()?);
             let outcome = load::closed(&call, cell.connections, time).await?;
-            let used = process::cpu(pid)?.saturating_sub(before);
-            let figures = figures(&outcome, used);
+            let server = process::cpu(pid)?.saturating_sub(server);
+            let machine = process::machine_cpu()?.saturating_sub(machine);
+            let figures = figures(&outcome, server, machine);
             rounds.entry(subject.name).or_default().push(figures);
         }
     }
@@ -178,50 +267,104 @@ async fn measure(subjects: &[Subject], cell: Cell, time: Duration) -> anyhow::Re
             figures,
             of_proxy: figures.per_second / proxy.per_second,
             latency_of_hyper: figures.p50_micros / hyper.p50_micros,
+            cpu_of_proxy: figures.cpu_micros_per_call / proxy.cpu_micros_per_call,
         }
     });
     Ok(rows.collect())
 }
 
+/// In turns, too, and at the median of the rounds.
+async fn steady(subjects: &[Subject], rows: &[Row], time: Duration) -> anyhow::Result<Vec<Steady>> {
+    let mut rounds: BTreeMap<&str, Vec<Outcome>> = BTreeMap::new();
+    let rate = |subject: &Subject| {
+        let most = rows
+            .iter()
+            .filter(|row| row.subject == subject.name && row.cell.bytes == SMALL)
+            .map(|row| row.figures.per_second);
+        most.fold(0.0, f64::max) / 2.0
+    };
+    for _ in 0..ROUNDS {
+        for subject in subjects {
+            let call = subject.call(SMALL, EIGHT)?;
+            let outcome = load::open(&call, 64, rate(subject), time).await?;
+            rounds.entry(subject.name).or_default().push(outcome);
+        }
+    }
+    let quantile = |name: &str, quantile| {
+        let all = rounds[name].iter();
+        let mut all: Vec<u64> = all.map(|o| o.latency.value_at_quantile(quantile)).collect();
+        all.sort_unstable();
+        all[all.len() / 2]
+    };
+    let proxy = quantile("proxy", 0.999);
+    let steady = subjects.iter().map(|subject| {
+        let name = subject.name;
+        let p999_micros = quantile(name, 0.999);
+        Steady {
+            subject: name,
+            per_second: rate(subject),
+            p50_micros: quantile(name, 0.5),
+            p99_micros: quantile(name, 0.99),
+            p999_micros,
+            p999_of_proxy: ratio(p999_micros, proxy),
+        }
+    });
+    Ok(steady.collect())
+}
+
 #[expect(clippy::cast_precision_loss, reason = "figures for people")]
-fn figures(outcome: &Outcome, cpu: Duration) -> Figures {
-    let calls = outcome.latency.len() + outcome.refused;
+fn ratio(one: u64, other: u64) -> f64 {
+    one as f64 / other as f64
+}
+
+#[expect(clippy::cast_precision_loss, reason = "figures for people")]
+fn figures(outcome: &Outcome, server: Duration, machine: Duration) -> Figures {
+    let per_call = |time: Duration| time.as_secs_f64() * 1e6 / outcome.calls().max(1) as f64;
     Figures {
         per_second: outcome.per_second(),
         p50_micros: outcome.latency.value_at_quantile(0.5) as f64,
         p99_micros: outcome.latency.value_at_quantile(0.99) as f64,
-        cpu_micros_per_call: cpu.as_secs_f64() * 1e6 / calls.max(1) as f64,
+        cpu_micros_per_call: per_call(server),
+        machine_micros_per_call: per_call(machine),
     }
 }
 
 fn medians(all: &[Figures]) -> Figures {
-    let median = |of: fn(&Figures) -> f64| {
-        let mut values: Vec<f64> = all.iter().map(of).collect();
-        values.sort_by(f64::total_cmp);
-        values[values.len() / 2]
-    };
+    let median = |of: fn(&Figures) -> f64| median(&mut all.iter().map(of).collect::<Vec<_>>());
     Figures {
         per_second: median(|f| f.per_second),
         p50_micros: median(|f| f.p50_micros),
         p99_micros: median(|f| f.p99_micros),
         cpu_micros_per_call: median(|f| f.cpu_micros_per_call),
+        machine_micros_per_call: median(|f| f.machine_micros_per_call),
     }
+}
+
+pub(crate) fn median(all: &mut [f64]) -> f64 {
+    all.sort_by(f64::total_cmp);
+    all.get(all.len() / 2).copied().unwrap_or_default()
 }
 
 fn table(report: &Report) -> String {
     use std::fmt::Write;
     let mut text = String::from(
-        "connections    body lanes  subject      calls/s  of proxy    p50 us  of hyper    p99 us  CPU us/call\n",
+        "| connections | body | containers | | calls/s | of the proxy | p50 us | of hyper | p99 us \
+         | CPU us per call | of the proxy | of the machine |\n\
+         |--:|--:|--:|---|--:|--:|--:|--:|--:|--:|--:|--:|\n",
     );
+    // Writing to a String cannot fail.
     for row in &report.rows {
         let (cell, figures) = (row.cell, row.figures);
-        // Writing to a String cannot fail.
+        let lanes = match cell.lanes {
+            Lanes::These(lanes) => lanes.to_string(),
+            Lanes::Scaled => "scaled".to_owned(),
+        };
         let _ = writeln!(
             text,
-            "{:>11} {:>7} {:>5}  {:<8} {:>11.0} {:>9.2} {:>9.0} {:>9.2} {:>9.0} {:>12.1}",
+            "| {} | {} | {} | {} | {:.0} | {:.2} | {:.0} | {:.2} | {:.0} | {:.1} | {:.2} | {:.1} |",
             cell.connections,
             cell.bytes,
-            cell.lanes,
+            lanes,
             row.subject,
             figures.per_second,
             row.of_proxy,
@@ -229,19 +372,40 @@ fn table(report: &Report) -> String {
             row.latency_of_hyper,
             figures.p99_micros,
             figures.cpu_micros_per_call,
+            row.cpu_of_proxy,
+            figures.machine_micros_per_call,
         );
     }
-    text.push_str("\nat half of that, 64 connections, from when a call was due:\n");
+    text.push_str(
+        "\nAt half of the most, 64 connections, from when a call was due:\n\n\
+         | | calls/s | p50 us | p99 us | p99.9 us | of the proxy |\n|---|--:|--:|--:|--:|--:|\n",
+    );
     for steady in &report.steady {
         let _ = writeln!(
             text,
-            "{:<8} {:>9.0}/s  p50 {} us, p99 {} us, p99.9 {} us",
+            "| {} | {:.0} | {} | {} | {} | {:.2} |",
             steady.subject,
             steady.per_second,
             steady.p50_micros,
             steady.p99_micros,
-            steady.p999_micros
+            steady.p999_micros,
+            steady.p999_of_proxy,
         );
+    }
+    text.push('\n');
+    for peak in &report.peaks {
+        let _ = writeln!(text, "{:<8} at most {} MB", peak.subject, peak.bytes >> 20);
+    }
+    text.push('\n');
+    for overload in &report.overload {
+        let _ = writeln!(text, "{overload}");
+    }
+    for scale_up in &report.scale_up {
+        let _ = writeln!(text, "{scale_up}");
+    }
+    let _ = writeln!(text, "{}\n", report.idle);
+    for cold in &report.cold {
+        let _ = writeln!(text, "{cold}");
     }
     text
 }
@@ -249,4 +413,9 @@ fn table(report: &Report) -> String {
 #[expect(clippy::print_stdout, reason = "this is what the command is for")]
 fn print(text: &str) {
     println!("{text}");
+}
+
+#[expect(clippy::print_stderr, reason = "whoever waits wants to know for what")]
+fn progress(text: &str) {
+    eprintln!("{text}");
 }

@@ -1,9 +1,12 @@
-//! `cargo xtask bench`: how fast Kiln is, against what this machine can do in the same minute.
+//! `cargo xtask bench`: how fast Kiln is, against what this machine can do in the same minute;
+//! `cargo xtask count`: how much work a call is, against what it was.
 
 mod bench;
+mod count;
 mod floor;
 mod load;
 mod process;
+mod special;
 mod subject;
 
 use clap::{Parser, Subcommand};
@@ -13,6 +16,8 @@ use clap::{Parser, Subcommand};
 enum Xtask {
     /// Measures throughput and latency of Kiln beside two floors, and prints ratios.
     Bench(bench::Args),
+    /// Counts the instructions of a call, and fails if they are more than recorded.
+    Count(count::Args),
     /// Serves as one of the floors; `bench` starts these itself.
     #[command(hide = true)]
     Floor {
@@ -34,7 +39,8 @@ enum Floor {
 #[tokio::main]
 async fn main() -> anyhow::Result<()> {
     match Xtask::parse() {
-        Xtask::Bench(args) => bench::run(args).await,
+        Xtask::Bench(args) => Box::pin(bench::run(args)).await,
+        Xtask::Count(args) => count::run(args).await,
         Xtask::Floor { floor } => match floor {
             Floor::Static { bytes } => floor::serve_static(bytes).await,
             Floor::Proxy { upstream } => floor::serve_proxy(upstream).await,

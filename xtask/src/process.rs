@@ -43,7 +43,7 @@ impl Server {
     pub(crate) async fn stop(mut self) -> anyhow::Result<()> {
         let pid = self.pid().to_string();
         Command::new("kill").arg(pid).status().await?;
-        tokio::time::timeout(Duration::from_secs(30), self.child.wait()).await??;
+        tokio::time::timeout(Duration::from_secs(60), self.child.wait()).await??;
         Ok(())
     }
 }
@@ -70,11 +70,41 @@ async fn listening(
 pub(crate) fn cpu(pid: u32) -> anyhow::Result<Duration> {
     let stat = std::fs::read_to_string(format!("/proc/{pid}/stat"))?;
     let (_, fields) = stat.rsplit_once(") ").context("no name in its stat")?;
-    let mut fields = fields.split(' ').skip(11);
-    let mut ticks = || fields.next().and_then(|field| field.parse::<u32>().ok());
-    let (user, system) = (
-        ticks().context("user time")?,
-        ticks().context("system time")?,
-    );
-    Ok(TICK * (user + system))
+    // User and system time are the 14th and 15th field of the line, the 12th and 13th from here.
+    ticks(fields.split(' ').skip(11).take(2))
+}
+
+/// Processor time that the whole machine has used, callers included.
+pub(crate) fn machine_cpu() -> anyhow::Result<Duration> {
+    let stat = std::fs::read_to_string("/proc/stat")?;
+    let line = stat.lines().next().context("no line in /proc/stat")?;
+    let fields = line.split_ascii_whitespace().skip(1).take(8).enumerate();
+    // The 4th and 5th are idle time.
+    let busy = fields.filter(|(at, _)| !matches!(at, 3 | 4));
+    ticks(busy.map(|(_, field)| field))
+}
+
+fn ticks<'a>(fields: impl Iterator<Item = &'a str>) -> anyhow::Result<Duration> {
+    let mut all = 0;
+    for field in fields {
+        all += field.parse::<u32>()?;
+    }
+    Ok(TICK * all)
+}
+
+/// Memory that a process has in use, in bytes.
+pub(crate) fn resident(pid: u32) -> anyhow::Result<u64> {
+    status(pid, "VmRSS:")
+}
+
+/// The most that it ever had, in bytes.
+pub(crate) fn peak(pid: u32) -> anyhow::Result<u64> {
+    status(pid, "VmHWM:")
+}
+
+fn status(pid: u32, name: &str) -> anyhow::Result<u64> {
+    let status = std::fs::read_to_string(format!("/proc/{pid}/status"))?;
+    let line = status.lines().find_map(|line| line.strip_prefix(name));
+    let kib = line.and_then(|line| line.split_whitespace().next());
+    Ok(kib.context("no such line in its status")?.parse::<u64>()? << 10)
 }

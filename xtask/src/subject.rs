@@ -1,6 +1,7 @@
 //! What is measured: the floors, and Kiln with each way to its functions.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use anyhow::{Context, ensure};
 use serde_json::{Value, json};
@@ -10,10 +11,35 @@ use crate::floor;
 use crate::load::Call;
 use crate::process::Server;
 
-/// Where the release build of the server is.
-const PROGRAM: &str = "target/release/fn";
+/// The server's program, and what runs it.
+pub(crate) struct Program {
+    words: Vec<String>,
+    program: &'static str,
+}
+
+impl Program {
+    /// What users run.
+    fn release() -> Self {
+        Self::under(&[], "target/release/fn")
+    }
+
+    pub(crate) fn under(tool: &[&str], program: &'static str) -> Self {
+        let words = tool.iter().chain([&program]);
+        Self {
+            words: words.map(|word| (*word).to_owned()).collect(),
+            program,
+        }
+    }
+
+    fn command(&self) -> Command {
+        let mut command = Command::new(&self.words[0]);
+        command.args(&self.words[1..]);
+        command
+    }
+}
+
 /// Echoes what it gets.
-const FUNCTION: &str = "examples/misbehave";
+const FUNCTION: &str = "xtask/function";
 
 /// A server that echoes, or answers with as much.
 pub(crate) struct Subject {
@@ -29,7 +55,7 @@ enum Kind {
         Server,
         #[expect(dead_code, reason = "ends with this")] tokio::process::Child,
     ),
-    Kiln(Server),
+    Kiln(Kiln),
 }
 
 impl Subject {
@@ -40,12 +66,13 @@ impl Subject {
                 let of_size = servers.iter().find(|(size, _)| *size == bytes);
                 of_size.map_or(0, |(_, server)| server.pid())
             }
-            Kind::Proxy(server, _) | Kind::Kiln(server) => server.pid(),
+            Kind::Proxy(server, _) => server.pid(),
+            Kind::Kiln(kiln) => kiln.pid(),
         }
     }
 
     /// A call to it that at most `lanes` serve at once, where that is its own to say.
-    pub(crate) fn call(&self, bytes: usize, lanes: usize) -> anyhow::Result<Call> {
+    pub(crate) fn call(&self, bytes: usize, lanes: Lanes) -> anyhow::Result<Call> {
         Ok(match &self.kind {
             Kind::Static(servers) => {
                 let of_size = servers.iter().find(|(size, _)| *size == bytes);
@@ -53,9 +80,7 @@ impl Subject {
                 Call::new(&server.address, "/", bytes)
             }
             Kind::Proxy(server, _) => Call::new(&server.address, "/", bytes),
-            Kind::Kiln(server) => {
-                Call::new(&server.address, &format!("/t/bench/lanes{lanes}"), bytes)
-            }
+            Kind::Kiln(kiln) => Call::new(kiln.address(), &path(&lanes.name()), bytes),
         })
     }
 
@@ -65,10 +90,36 @@ impl Subject {
                 for (_, server) in servers {
                     server.stop().await?;
                 }
+                Ok(())
             }
-            Kind::Proxy(server, _) | Kind::Kiln(server) => server.stop().await?,
+            Kind::Proxy(server, _) => server.stop().await,
+            Kind::Kiln(kiln) => kiln.stop().await,
         }
-        Ok(())
+    }
+}
+
+/// How many containers a function has.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, serde::Serialize)]
+#[serde(untagged)]
+pub(crate) enum Lanes {
+    These(usize),
+    /// As many as the scaler finds right.
+    Scaled,
+}
+
+impl Lanes {
+    fn name(self) -> String {
+        match self {
+            Self::These(lanes) => format!("lanes{lanes}"),
+            Self::Scaled => "scaled".to_owned(),
+        }
+    }
+
+    fn annotations(self) -> Value {
+        match self {
+            Self::These(lanes) => json!({ "kiln/scale": { "min": lanes, "max": lanes } }),
+            Self::Scaled => json!({}),
+        }
     }
 }
 
@@ -99,7 +150,7 @@ pub(crate) async fn proxy(folder: &Path) -> anyhow::Result<Subject> {
         .kill_on_drop(true)
         .spawn()?;
     while !Path::new(socket).exists() {
-        tokio::time::sleep(std::time::Duration::from_millis(10)).await;
+        tokio::time::sleep(Duration::from_millis(10)).await;
     }
     let server = Server::start(this_program(&["proxy", socket])?, floor::address).await?;
     Ok(Subject {
@@ -108,39 +159,137 @@ pub(crate) async fn proxy(folder: &Path) -> anyhow::Result<Subject> {
     })
 }
 
-/// Kiln with `settings`, and a function for each number of `lanes`.
+/// Kiln with `settings`, and a function for each number of `lanes`, whose containers are there.
 pub(crate) async fn kiln(
     name: &'static str,
     folder: &Path,
     settings: &[(&str, &str)],
-    lanes: &[usize],
+    lanes: &[Lanes],
 ) -> anyhow::Result<Subject> {
-    let mut command = Command::new(PROGRAM);
-    command.args(["start", "--port", "0", "--data-dir"]);
-    command
-        .arg(folder.join(name))
-        .envs(settings.iter().copied());
-    let server = Server::start(command, address).await?;
-    let url = format!("http://{}", server.address);
-    let image = build(&url, folder).await?;
-    let app = post(&url, "/v2/apps", &json!({ "name": "bench" })).await?;
+    let kiln = Kiln::start(name, folder, settings).await?;
     for lanes in lanes {
-        let function = json!({
-            "app_id": app["id"], "name": format!("lanes{lanes}"), "image": image,
-            "format": "http", "memory": 64, "timeout": 60, "idle_timeout": 60,
-            "annotations": { "kiln/scale": { "min": lanes, "max": lanes } },
-        });
-        let function = post(&url, "/v2/fns", &function).await?;
-        let trigger = json!({
-            "app_id": app["id"], "fn_id": function["id"], "name": function["name"],
-            "type": "http", "source": format!("/lanes{lanes}"),
-        });
-        post(&url, "/v2/triggers", &trigger).await?;
+        let id = kiln.function(&lanes.name(), &lanes.annotations()).await?;
+        if let Lanes::These(count) = lanes {
+            kiln.until_idle(&id, *count).await?;
+        }
     }
     Ok(Subject {
         name,
-        kind: Kind::Kiln(server),
+        kind: Kind::Kiln(kiln),
     })
+}
+
+/// The path to the function of that name.
+pub(crate) fn path(name: &str) -> String {
+    format!("/t/bench/{name}")
+}
+
+/// A server with an app, and functions that echo.
+pub(crate) struct Kiln {
+    server: Server,
+    data: PathBuf,
+    app: String,
+    pub(crate) image: String,
+}
+
+impl Kiln {
+    pub(crate) async fn start(
+        name: &str,
+        folder: &Path,
+        settings: &[(&str, &str)],
+    ) -> anyhow::Result<Self> {
+        Self::start_program(&Program::release(), name, folder, settings).await
+    }
+
+    pub(crate) async fn start_program(
+        program: &Program,
+        name: &str,
+        folder: &Path,
+        settings: &[(&str, &str)],
+    ) -> anyhow::Result<Self> {
+        let data = folder.join(name);
+        let mut command = program.command();
+        command.args(["start", "--port", "0", "--data-dir"]);
+        command.arg(&data).envs(settings.iter().copied());
+        let server = Server::start(command, address).await?;
+        let url = format!("http://{}", server.address);
+        let image = build(program.program, &url, folder).await?;
+        let app = post(&url, "/v2/apps", &json!({ "name": "bench" })).await?;
+        let app = app["id"].as_str().context("an app's id")?.to_owned();
+        Ok(Self {
+            server,
+            data,
+            app,
+            image,
+        })
+    }
+
+    pub(crate) fn address(&self) -> &str {
+        &self.server.address
+    }
+
+    pub(crate) fn pid(&self) -> u32 {
+        self.server.pid()
+    }
+
+    /// The label that its containers have.
+    pub(crate) fn label(&self) -> anyhow::Result<String> {
+        let identity = std::fs::read_to_string(self.data.join("instance"))?;
+        Ok(format!("label=kiln.instance={identity}"))
+    }
+
+    pub(crate) async fn function(&self, name: &str, annotations: &Value) -> anyhow::Result<String> {
+        self.lasting(name, annotations, 60).await
+    }
+
+    /// A function whose containers end a second after their last call.
+    pub(crate) async fn short_lived(&self, name: &str) -> anyhow::Result<String> {
+        self.lasting(name, &json!({}), 1).await
+    }
+
+    async fn lasting(
+        &self,
+        name: &str,
+        annotations: &Value,
+        idle_timeout: u32,
+    ) -> anyhow::Result<String> {
+        let url = format!("http://{}", self.address());
+        let function = json!({
+            "app_id": self.app, "name": name, "image": self.image, "format": "http",
+            "memory": 16, "timeout": 60, "idle_timeout": idle_timeout, "annotations": annotations,
+        });
+        let function = post(&url, "/v2/fns", &function).await?;
+        let trigger = json!({
+            "app_id": self.app, "fn_id": function["id"], "name": name, "type": "http",
+            "source": format!("/{name}"),
+        });
+        post(&url, "/v2/triggers", &trigger).await?;
+        Ok(function["id"]
+            .as_str()
+            .context("a function's id")?
+            .to_owned())
+    }
+
+    /// Waits until a function has so many containers.
+    pub(crate) async fn until_idle(&self, id: &str, count: usize) -> anyhow::Result<()> {
+        let url = format!("http://{}/v2/fns/{id}/scale", self.address());
+        let waited = async {
+            loop {
+                let scale = curl(&["-sSf", &url]).await?;
+                if scale["idle"].as_u64() >= u64::try_from(count).ok() {
+                    return anyhow::Ok(());
+                }
+                tokio::time::sleep(Duration::from_millis(50)).await;
+            }
+        };
+        let limit = Duration::from_secs(120);
+        let waited = tokio::time::timeout(limit, waited).await;
+        waited.with_context(|| format!("{count} containers are not there after {limit:?}"))?
+    }
+
+    pub(crate) async fn stop(self) -> anyhow::Result<()> {
+        self.server.stop().await
+    }
 }
 
 /// Takes it from the line with which the server says that it is there.
@@ -149,8 +298,8 @@ fn address(line: &str) -> Option<&str> {
     rest.split(' ').next()
 }
 
-async fn build(url: &str, folder: &Path) -> anyhow::Result<String> {
-    let mut build = Command::new(PROGRAM);
+async fn build(program: &str, url: &str, folder: &Path) -> anyhow::Result<String> {
+    let mut build = Command::new(program);
     build.args(["build", FUNCTION]).env("FN_API_URL", url);
     let output = build.env("FN_DATA_DIR", folder).output().await?;
     ensure!(
@@ -167,12 +316,15 @@ async fn build(url: &str, folder: &Path) -> anyhow::Result<String> {
 }
 
 async fn post(url: &str, path: &str, body: &Value) -> anyhow::Result<Value> {
-    let mut curl = Command::new("curl");
-    curl.args(["-sSf", "--json", &body.to_string(), &format!("{url}{path}")]);
-    let output = curl.output().await.context("curl")?;
+    curl(&["-sSf", "--json", &body.to_string(), &format!("{url}{path}")]).await
+}
+
+async fn curl(args: &[&str]) -> anyhow::Result<Value> {
+    let output = Command::new("curl").args(args).output().await;
+    let output = output.context("curl")?;
     ensure!(
         output.status.success(),
-        "{path}: {}",
+        "{args:?}: {}",
         String::from_utf8_lossy(&output.stderr)
     );
     Ok(serde_json::from_slice(&output.stdout)?)

@@ -151,6 +151,9 @@ pub(crate) fn check_trailers(block: &[u8], lines: usize, limit: usize) -> Result
     })
 }
 
+/// Who passes headers on adds some of its own, and a map that grows is made anew.
+const ROOM_FOR_MORE: usize = 3;
+
 /// Most heads are this small and need no allocation for their parse.
 const STACK_HEADERS: usize = 32;
 
@@ -213,7 +216,8 @@ fn fields(
     limit: usize,
 ) -> Result<(HeaderMap, Declared), DecodeError> {
     let too_many = |_| DecodeError::TooManyHeaders { limit };
-    let mut headers = HeaderMap::try_with_capacity(parsed.len()).map_err(too_many)?;
+    let room = parsed.len() + ROOM_FOR_MORE;
+    let mut headers = HeaderMap::try_with_capacity(room).map_err(too_many)?;
     let mut declared = Declared::Nothing;
     for field in parsed {
         let bad = |detail| DecodeError::BadHead {
