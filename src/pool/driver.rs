@@ -267,12 +267,25 @@ impl Pool {
         receiver: oneshot::Receiver<Result<Slot, PoolError>>,
     ) -> Result<Slot, PoolError> {
         let _place = Place { pool: self, ticket };
-        self.adjust(Moment::Event);
+        if !self.moves_on() {
+            self.adjust(Moment::Event);
+        }
         match tokio::time::timeout(self.config.max_wait, receiver).await {
             Ok(Ok(result)) => result,
             Ok(Err(_)) => Err(PoolError::Draining),
             Err(_) => Err(PoolError::Waited(self.config.max_wait)),
         }
+    }
+
+    /// Whether who waits will soon have a container anyway. If that proves wrong, the reaper sees it.
+    fn moves_on(&self) -> bool {
+        let now = Instant::now();
+        let inner = self.inner.lock();
+        let brief = inner.state.brief_until(now).is_some();
+        if brief {
+            inner.rouse(now);
+        }
+        brief
     }
 
     /// Gets a container of its own for one call, with what `env` gives as it starts beside the
@@ -393,7 +406,7 @@ impl Pool {
             loop {
                 // From before the question on, or the answer to it could be missed.
                 let review = self.review.notified();
-                if !self.inner.lock().state.still_wanted() {
+                if !self.inner.lock().state.still_wanted(Instant::now()) {
                     break None;
                 }
                 if admitted.is_some() {

@@ -62,9 +62,6 @@ impl std::fmt::Debug for Lane {
 /// More blank bytes than this between two calls are a doubt after all.
 const BLANK_BYTES: usize = 64;
 
-/// A larger buffer than this is not worth its memory while its container idles.
-const KEPT_BYTES: usize = 64 << 10;
-
 fn is_blank(bytes: &[u8]) -> bool {
     bytes
         .iter()
@@ -196,7 +193,8 @@ impl Lane {
     pub(super) fn rest(&mut self, now: Instant) {
         self.calls += 1;
         self.blank = 0;
-        if self.inbox.is_empty() && self.inbox.capacity() > KEPT_BYTES {
+        if self.inbox.is_empty() {
+            // The response holds on to it, and an idle container should cost little.
             self.inbox = BytesMut::new();
         }
         self.rested = now;

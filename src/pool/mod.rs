@@ -27,6 +27,7 @@ mod resources;
 mod scale;
 mod starts;
 mod state;
+mod turnover;
 
 pub use driver::{Failure, Pool, PoolConfig, PoolError, Slot};
 pub use lane::Lane;

@@ -73,6 +73,10 @@ pub(super) enum Reason {
         coming: usize,
         held: Held,
     },
+    /// Those who wait are served before another container could start.
+    Brief {
+        waiting: usize,
+    },
     Minimum {
         min: usize,
         held: Held,
@@ -108,6 +112,10 @@ impl fmt::Display for Reason {
             } => write!(
                 f,
                 "{waiting} calls wait, {coming} containers idle or start{held}"
+            ),
+            Self::Brief { waiting } => write!(
+                f,
+                "{waiting} calls wait, each for less than another container would take to start"
             ),
             Self::Minimum { min, held } => write!(f, "fewer than the minimum of {min}{held}"),
             Self::First => f.write_str("a call waits and there is no container"),
@@ -246,6 +254,11 @@ impl Scaler {
             ScaleMode::Target => self.by_target(counts),
             _ => self.by_vote(counts),
         }
+    }
+
+    /// Whether it is those who wait that decide, and no samples.
+    pub(super) fn is_by_demand(&self) -> bool {
+        self.mode == ScaleMode::Demand
     }
 
     /// Starts for those who wait, as if there were no settings: the rest of a pool that ends.

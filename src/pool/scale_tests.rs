@@ -419,7 +419,7 @@ impl World {
     }
 
     fn start(&mut self) {
-        if self.state.still_wanted() {
+        if self.state.still_wanted(self.now) {
             self.state.started();
             self.lanes += 1;
             self.offer(self.lanes);

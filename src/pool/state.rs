@@ -10,6 +10,7 @@ use tokio::time::Instant;
 
 use super::backoff::Backoff;
 use super::scale::{Decision, Moment, Reason, Scaler, Vote};
+use super::turnover::Turnover;
 
 /// Bounds of one pool.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -46,6 +47,9 @@ pub(super) struct State<L, W> {
     /// The last one was used last.
     idle: VecDeque<Idle<L>>,
     waiting: VecDeque<(u64, W)>,
+    turnover: Turnover,
+    /// Lanes that have started and were not offered yet.
+    fresh: usize,
     starting: usize,
     busy: usize,
     draining: bool,
@@ -86,6 +90,8 @@ impl<L, W> State<L, W> {
             last: Decision::default(),
             idle: VecDeque::new(),
             waiting: VecDeque::new(),
+            turnover: Turnover::default(),
+            fresh: 0,
             starting: 0,
             busy: 0,
             draining: false,
@@ -143,11 +149,19 @@ impl<L, W> State<L, W> {
     pub(super) fn decide(&mut self, now: Instant, moment: Moment) -> Decision {
         let counts = self.counts();
         self.backoff.look(now);
+        let brief = self.brief_until(now).is_some();
         let mut decision = if self.ends() {
             self.scaler.drained(counts)
         } else {
-            self.scaler.decide(now, moment, counts)
+            let waiting = if brief { 0 } else { counts.waiting };
+            self.scaler
+                .decide(now, moment, Counts { waiting, ..counts })
         };
+        if brief && decision.delta == 0 {
+            decision.reason = Reason::Brief {
+                waiting: counts.waiting,
+            };
+        }
         if decision.delta > 0 && self.backoff.until().is_some() {
             decision.delta = 0;
             decision.reason = Reason::BackingOff {
@@ -161,6 +175,15 @@ impl<L, W> State<L, W> {
         decision
     }
 
+    /// Until when those who wait may, because it will soon be their turn. For who scales by other
+    /// things than those who wait, never.
+    pub(super) fn brief_until(&self, now: Instant) -> Option<Instant> {
+        let waits = !self.waiting.is_empty() && self.busy > 0;
+        let waits = waits && self.scaler.is_by_demand() && !self.ends();
+        let until = self.turnover.brief_until(self.waiting.len(), now);
+        until.filter(|_| waits)
+    }
+
     /// Takes out the lane that idled for longest.
     pub(super) fn give_up(&mut self) -> Option<L> {
         self.idle.pop_front().map(|idle| idle.lane)
@@ -168,8 +191,8 @@ impl<L, W> State<L, W> {
 
     /// Whether a start that was asked for is still wanted; if not, it no longer counts as
     /// starting. Those who waited for it may have been served or have left.
-    pub(super) fn still_wanted(&mut self) -> bool {
-        let called = self.starting <= self.waiting.len();
+    pub(super) fn still_wanted(&mut self, now: Instant) -> bool {
+        let called = self.starting <= self.waiting.len() && self.brief_until(now).is_none();
         let kept = self.counts().alive() <= self.floor();
         let wanted = (called || kept) && self.backoff.until().is_none();
         if !wanted {
@@ -187,6 +210,7 @@ impl<L, W> State<L, W> {
     pub(super) fn started(&mut self) {
         self.starting -= 1;
         self.busy += 1;
+        self.fresh += 1;
     }
 
     /// A lane could not be started. Returns who is to hear of it: one waiter per failure, so
@@ -239,7 +263,13 @@ impl<L, W> State<L, W> {
     ///
     /// The lane stays busy if a waiter is returned; should that waiter be gone, offer again.
     pub(super) fn offer(&mut self, lane: L, now: Instant) -> Offer<L, W> {
+        // One that is new says nothing about how soon others are free.
+        let fresh = self.fresh > 0;
+        self.fresh -= usize::from(fresh);
         if let Some((_, waiter)) = self.waiting.pop_front() {
+            if !fresh {
+                self.turnover.passed(now);
+            }
             return Offer::Serve(waiter, lane);
         }
         self.busy -= 1;
@@ -354,6 +384,7 @@ impl<L, W> State<L, W> {
             self.next_freeze(),
             tick,
             self.backoff.until(),
+            self.brief_until(now),
         ]
         .into_iter()
         .flatten()

@@ -128,10 +128,10 @@ async fn a_start_that_nobody_wants_any_more_is_called_off() {
         state.arrive(|| waiter);
     }
     assert_eq!(state.starts(), 2);
-    assert!(state.still_wanted());
+    assert!(state.still_wanted(Instant::now()));
     state.leave(0);
-    assert!(!state.still_wanted());
-    assert!(state.still_wanted());
+    assert!(!state.still_wanted(Instant::now()));
+    assert!(state.still_wanted(Instant::now()));
     assert_eq!(
         state.counts(),
         Counts {
@@ -198,7 +198,7 @@ async fn what_is_kept_is_started_uncalled_and_not_reaped() {
     let mut state = kept(2, 3, 10);
     assert_eq!(state.starts(), 2);
     for lane in 0..2 {
-        assert!(state.still_wanted());
+        assert!(state.still_wanted(Instant::now()));
         state.started();
         state.offer(lane, start);
     }
@@ -209,7 +209,7 @@ async fn what_is_kept_is_started_uncalled_and_not_reaped() {
     assert_eq!(state.starts(), 1, "what died is replaced");
     state.drain();
     assert!(
-        !state.still_wanted(),
+        !state.still_wanted(Instant::now()),
         "nothing is kept of what was replaced"
     );
 }
@@ -238,9 +238,9 @@ async fn after_a_failure_nothing_is_started_until_its_time_is_over() {
         state.arrive(|| waiter);
     }
     assert_eq!(state.starts(), 3);
-    assert!(state.still_wanted());
+    assert!(state.still_wanted(Instant::now()));
     assert_eq!(state.start_failed(start, false), Some(0));
-    assert!(!state.still_wanted() && !state.still_wanted());
+    assert!(!state.still_wanted(Instant::now()) && !state.still_wanted(Instant::now()));
     assert_eq!(state.starts(), 0);
     assert!(state.hopeless().is_empty(), "after one failure they wait");
     let until = start + Duration::from_secs(1);
@@ -249,7 +249,7 @@ async fn after_a_failure_nothing_is_started_until_its_time_is_over() {
     assert_eq!(state.decide(until, Moment::Event).delta, 2);
     assert_eq!(state.start_failed(until, false), Some(1));
     assert!(state.hopeless().is_empty(), "one is still on its way");
-    assert!(!state.still_wanted());
+    assert!(!state.still_wanted(Instant::now()));
     assert_eq!(state.hopeless(), [2]);
 }
 
@@ -418,6 +418,7 @@ impl World {
             let alive = counts.busy + counts.starting;
             let enough = counts.starting >= counts.waiting
                 || alive == self.max
+                || self.state.brief_until(self.now).is_some()
                 || self.state.backing_off().is_some();
             assert!(enough, "someone waits and nothing starts: {counts:?}");
         }

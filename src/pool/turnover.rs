@@ -1,0 +1,83 @@
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+/// Who waits for less than this is not helped by one more container: it would take longer to start,
+/// and what it takes of the machine the others would have served with.
+const BRIEF: Duration = Duration::from_millis(10);
+
+/// How fast a queue moves.
+#[derive(Debug)]
+pub(super) struct Turnover {
+    /// When a container last went to somebody who waited.
+    last: Option<Instant>,
+    /// The time from one of these to the next, as it was lately; the newest weighs an eighth.
+    pace: Duration,
+}
+
+impl Default for Turnover {
+    fn default() -> Self {
+        Self {
+            last: None,
+            pace: BRIEF,
+        }
+    }
+}
+
+impl Turnover {
+    /// Somebody who waited has a container.
+    pub(super) fn passed(&mut self, now: Instant) {
+        if let Some(last) = self.last {
+            let interval = now.saturating_duration_since(last).min(BRIEF);
+            self.pace = (self.pace * 7 + interval) / 8;
+        }
+        self.last = Some(now);
+    }
+
+    /// Until when nothing has to be done for the last of `waiting`, because it will soon be its
+    /// turn; `None` if something has.
+    pub(super) fn brief_until(&self, waiting: usize, now: Instant) -> Option<Instant> {
+        let until = self.last? + BRIEF;
+        let waiting = u32::try_from(waiting).unwrap_or(u32::MAX);
+        let wait = self.pace.saturating_mul(waiting);
+        (wait < BRIEF && now < until).then_some(until)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_queue_that_moves_fast_is_left_alone_as_long_as_it_does() {
+        let mut turnover = Turnover::default();
+        let mut now = Instant::now();
+        assert_eq!(turnover.brief_until(1, now), None, "nothing is known yet");
+        let step = Duration::from_micros(100);
+        for _ in 0..100 {
+            now += step;
+            turnover.passed(now);
+        }
+        assert_eq!(turnover.brief_until(50, now), Some(now + BRIEF));
+        assert_eq!(turnover.brief_until(200, now), None, "20 ms for the last");
+        assert_eq!(
+            turnover.brief_until(1, now + BRIEF),
+            None,
+            "it stands still"
+        );
+    }
+
+    #[test]
+    fn a_queue_that_becomes_slow_is_found_out() {
+        let mut turnover = Turnover::default();
+        let mut now = Instant::now();
+        for pause in [0, 2].map(Duration::from_millis) {
+            for _ in 0..100 {
+                now += pause;
+                turnover.passed(now);
+            }
+        }
+        assert!(turnover.brief_until(4, now).is_some());
+        assert!(turnover.brief_until(6, now).is_none());
+    }
+}
