@@ -2,7 +2,7 @@
 
 use std::future::Future;
 use std::pin::Pin;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, Waker};
 
 use tokio::time::{Instant, Sleep, sleep_until};
 
@@ -22,6 +22,14 @@ impl Alarm {
     /// Whether it will run out at all.
     pub fn is_set(&self) -> bool {
         self.at.is_some()
+    }
+
+    /// Is not needed for now, and lets go of the task that polled it last.
+    pub fn rest(&mut self) {
+        self.at = None;
+        if let Some(sleep) = &mut self.sleep {
+            let _ = sleep.as_mut().poll(&mut Context::from_waker(Waker::noop()));
+        }
     }
 
     /// Ready once, when the time has come.

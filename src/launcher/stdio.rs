@@ -13,6 +13,9 @@ use crate::launcher::Channel;
 /// grants an unprivileged process.
 const PIPE_LARGE: usize = 1 << 20;
 
+/// What is up to this long goes to the engine in one piece.
+const JOINED_BYTES: usize = 16 << 10;
+
 /// A pipe's size unless told otherwise; bodies up to this pass in one go.
 pub(crate) const PIPE_DEFAULT: usize = 64 << 10;
 
@@ -83,7 +86,14 @@ impl Stdin {
     ) -> Poll<io::Result<usize>> {
         match self {
             Self::Pipe(pipe) => Pin::new(pipe).poll_write_vectored(cx, parts),
-            Self::Stream(stream) => stream.as_mut().poll_write_vectored(cx, parts),
+            Self::Stream(stream) => {
+                let together: usize = parts.iter().map(|part| part.len()).sum();
+                if together <= JOINED_BYTES && !stream.is_write_vectored() {
+                    // Each write is a way through the engine, which costs more than the copy.
+                    return stream.as_mut().poll_write(cx, &join(parts, together));
+                }
+                stream.as_mut().poll_write_vectored(cx, parts)
+            }
             Self::Socket(socket) => Pin::new(socket).poll_write_vectored(cx, parts),
             Self::Closed => Poll::Ready(Err(io::ErrorKind::NotConnected.into())),
         }
@@ -229,6 +239,14 @@ fn enlarge(pipe: &impl AsFd, bytes: u64) {
         // An unprivileged user has a budget for large pipes; without it the default size works.
         let _ = rustix::pipe::fcntl_setpipe_size(pipe, PIPE_LARGE);
     }
+}
+
+fn join(parts: &[IoSlice<'_>], together: usize) -> Vec<u8> {
+    let mut joined = Vec::with_capacity(together);
+    for part in parts {
+        joined.extend_from_slice(part);
+    }
+    joined
 }
 
 /// Three pipes: the ends for the function, and the ends for us.

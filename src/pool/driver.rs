@@ -422,10 +422,15 @@ impl Pool {
             self.adjust(Moment::Event);
             return;
         };
+        let began = Instant::now();
         match self.launch(permit, &self.spec).await {
             Ok(lane) => {
-                self.inner.lock().state.started();
-                self.offer(lane, Instant::now());
+                let now = Instant::now();
+                let mut inner = self.inner.lock();
+                inner.state.start_took(now - began);
+                inner.state.started();
+                drop(inner);
+                self.offer(lane, now);
             }
             Err(error) => self.start_failed(error),
         }

@@ -193,6 +193,7 @@ impl Lane {
     pub(super) fn rest(&mut self, now: Instant) {
         self.calls += 1;
         self.blank = 0;
+        self.alarm.rest();
         if self.inbox.is_empty() {
             // The response holds on to it, and an idle container should cost little.
             self.inbox = BytesMut::new();

@@ -213,6 +213,11 @@ impl<L, W> State<L, W> {
         self.fresh += 1;
     }
 
+    /// How long a lane took to start.
+    pub(super) fn start_took(&mut self, time: Duration) {
+        self.turnover.started(time);
+    }
+
     /// A lane could not be started. Returns who is to hear of it: one waiter per failure, so
     /// that a single bad start does not fail a whole queue.
     ///

@@ -2,9 +2,10 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-/// Who waits for less than this is not helped by one more container: it would take longer to start,
-/// and what it takes of the machine the others would have served with.
+/// Who waits for less than this is not helped by one more container, however fast it starts.
 const BRIEF: Duration = Duration::from_millis(10);
+/// Nor is who waits for less than half of what a start takes; but this is long in any case.
+const LONG: Duration = Duration::from_millis(250);
 
 /// How fast a queue moves.
 #[derive(Debug)]
@@ -13,22 +14,31 @@ pub(super) struct Turnover {
     last: Option<Instant>,
     /// The time from one of these to the next, as it was lately; the newest weighs an eighth.
     pace: Duration,
+    /// How long a wait is brief.
+    brief: Duration,
 }
 
 impl Default for Turnover {
     fn default() -> Self {
         Self {
             last: None,
-            pace: BRIEF,
+            pace: LONG,
+            brief: BRIEF,
         }
     }
 }
 
 impl Turnover {
+    /// A container has started within this time. It takes from the machine what the others would
+    /// serve with, so none is worth it that comes too late.
+    pub(super) fn started(&mut self, took: Duration) {
+        self.brief = (took / 2).clamp(BRIEF, LONG);
+    }
+
     /// Somebody who waited has a container.
     pub(super) fn passed(&mut self, now: Instant) {
         if let Some(last) = self.last {
-            let interval = now.saturating_duration_since(last).min(BRIEF);
+            let interval = now.saturating_duration_since(last).min(LONG);
             self.pace = (self.pace * 7 + interval) / 8;
         }
         self.last = Some(now);
@@ -37,10 +47,10 @@ impl Turnover {
     /// Until when nothing has to be done for the last of `waiting`, because it will soon be its
     /// turn; `None` if something has.
     pub(super) fn brief_until(&self, waiting: usize, now: Instant) -> Option<Instant> {
-        let until = self.last? + BRIEF;
+        let until = self.last? + self.brief;
         let waiting = u32::try_from(waiting).unwrap_or(u32::MAX);
         let wait = self.pace.saturating_mul(waiting);
-        (wait < BRIEF && now < until).then_some(until)
+        (wait < self.brief && now < until).then_some(until)
     }
 }
 
@@ -65,6 +75,24 @@ mod tests {
             None,
             "it stands still"
         );
+    }
+
+    #[test]
+    fn the_longer_a_start_takes_the_longer_a_wait_is_brief() {
+        let mut turnover = Turnover::default();
+        let mut now = Instant::now();
+        for _ in 0..200 {
+            now += Duration::from_millis(1);
+            turnover.passed(now);
+        }
+        for (start, brief) in [(2, 9), (100, 49), (10_000, 240)] {
+            turnover.started(Duration::from_millis(start));
+            assert!(turnover.brief_until(brief, now).is_some(), "{start} ms");
+            assert!(
+                turnover.brief_until(brief + 20, now).is_none(),
+                "{start} ms"
+            );
+        }
     }
 
     #[test]

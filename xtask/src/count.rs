@@ -62,12 +62,15 @@ pub(crate) async fn run(args: Args) -> anyhow::Result<()> {
         let text = serde_json::to_string_pretty(&counts)? + "\n";
         std::fs::write(RECORD, text)?;
     }
+    if !cfg!(target_arch = "x86_64") {
+        print("recorded are the instructions of x86-64 only, so nothing is compared here");
+    }
     let recorded = std::fs::read_to_string(RECORD).context(RECORD)?;
     let recorded: BTreeMap<String, u64> = serde_json::from_str(&recorded)?;
     let (table, worse) = compare(&counts, &recorded);
     print(&table);
     ensure!(
-        worse.is_empty(),
+        worse.is_empty() || !cfg!(target_arch = "x86_64"),
         "more instructions than recorded: {}; spend fewer, or say why and record them with --update",
         worse.join(", ")
     );
