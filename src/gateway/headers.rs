@@ -96,7 +96,7 @@ pub(super) fn set_call_depth(headers: &mut HeaderMap, depth: u32) {
 
 /// Names the call, whatever the function said.
 pub(super) fn set_call_id(headers: &mut HeaderMap, id: CallId) {
-    if let Ok(value) = HeaderValue::try_from(&*id.write(&mut [0; 26])) {
+    if let Ok(value) = HeaderValue::try_from(id.write(&mut [0; 26])) {
         for name in &CALL_ID {
             headers.insert(name, value.clone());
         }

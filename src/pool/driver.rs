@@ -1,5 +1,4 @@
 use std::collections::BTreeMap;
-use std::ops::{Deref, DerefMut};
 use std::pin::pin;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Weak};
@@ -17,6 +16,7 @@ use super::reaper;
 use super::record;
 use super::resources::{Resources, Tenant};
 use super::scale::{Decision, Moment, Scaler, size};
+use super::slot::Slot;
 use super::starts::{Charge, Permit, Starts};
 use super::state::{Arrival, Bounds, Counts, Offer, State};
 use crate::launcher::{Gauge, Instance, LaunchError, LaunchSpec};
@@ -284,6 +284,10 @@ impl Pool {
         let brief = inner.state.brief_until(now).is_some();
         if brief {
             inner.rouse(now);
+            if inner.state.counts().starting > 0 {
+                drop(inner);
+                self.review.notify_waiters();
+            }
         }
         brief
     }
@@ -497,7 +501,7 @@ impl Pool {
     }
 
     /// Takes a container back: one that served its only call ends.
-    fn release(
+    pub(super) fn release(
         self: &Arc<Self>,
         lane: Box<Lane>,
         cold: Option<OwnedSemaphorePermit>,
@@ -583,7 +587,12 @@ impl Pool {
     }
 
     /// Kills a busy-counted container and replaces it if somebody waits.
-    fn end(self: &Arc<Self>, lane: Box<Lane>, cold: Option<OwnedSemaphorePermit>, why: &str) {
+    pub(super) fn end(
+        self: &Arc<Self>,
+        lane: Box<Lane>,
+        cold: Option<OwnedSemaphorePermit>,
+        why: &str,
+    ) {
         tell_retired(self, &lane, why);
         lane.kill();
         match cold {
@@ -720,105 +729,6 @@ impl Drop for Place<'_> {
         // Nobody's container is to go for who has left.
         if surplus && self.pool.starts.is_starved() {
             self.pool.review.notify_one();
-        }
-    }
-}
-
-/// One container, owned for one call.
-///
-/// Dropped before [`begin`](Self::begin), it goes back to the pool; dropped after, it is killed:
-/// nobody knows what the function still has to say.
-#[derive(Debug)]
-pub struct Slot {
-    pool: Arc<Pool>,
-    lane: Option<Box<Lane>>,
-    begun: bool,
-    /// The container serves this call only, and holds this place until it ends.
-    cold: Option<OwnedSemaphorePermit>,
-}
-
-impl Slot {
-    fn new(pool: &Arc<Pool>, lane: Box<Lane>) -> Self {
-        Self {
-            pool: pool.clone(),
-            lane: Some(lane),
-            begun: false,
-            cold: None,
-        }
-    }
-
-    fn lane(&mut self) -> &mut Lane {
-        self.lane
-            .as_mut()
-            .expect("a slot holds its lane until it is given back or retired")
-    }
-
-    /// What the container speaks.
-    pub fn format(&self) -> Format {
-        self.pool.format()
-    }
-
-    /// The call begins: from here on only [`give_back`](Self::give_back) saves the container.
-    pub fn begin(&mut self) {
-        self.begun = true;
-    }
-
-    /// The call is over and the container is clean as far as the caller can tell.
-    pub fn give_back(mut self) {
-        if let Some(mut lane) = self.lane.take() {
-            let now = Instant::now();
-            lane.rest(now);
-            self.pool.release(lane, self.cold.take(), now);
-        }
-    }
-
-    /// The container ended before it read the call. If that was its first one, `told` is what
-    /// callers hear while nothing is started.
-    pub fn stillborn(mut self, told: &str) {
-        if let Some(lane) = self.lane.take() {
-            if lane.calls == 0 && self.cold.is_none() {
-                let mut inner = self.pool.inner.lock();
-                inner.failure = Some(Failure::Ended(told.into()));
-                inner.state.crashed(Instant::now());
-            }
-            self.pool
-                .end(lane, self.cold.take(), "ended before its first call");
-        }
-    }
-
-    /// The container is in doubt: kill it. `why` is for the log.
-    pub fn retire(mut self, why: &str) {
-        if let Some(lane) = self.lane.take() {
-            self.pool.end(lane, self.cold.take(), why);
-        }
-    }
-}
-
-impl Deref for Slot {
-    type Target = Lane;
-
-    fn deref(&self) -> &Lane {
-        self.lane
-            .as_ref()
-            .expect("a slot holds its lane until it is given back or retired")
-    }
-}
-
-impl DerefMut for Slot {
-    fn deref_mut(&mut self) -> &mut Lane {
-        self.lane()
-    }
-}
-
-impl Drop for Slot {
-    fn drop(&mut self) {
-        match self.lane.take() {
-            Some(lane) if self.begun => {
-                self.pool
-                    .end(lane, self.cold.take(), "its call was abandoned");
-            }
-            Some(lane) => self.pool.release(lane, self.cold.take(), Instant::now()),
-            None => {}
         }
     }
 }

@@ -25,13 +25,15 @@ mod reaper;
 mod record;
 mod resources;
 mod scale;
+mod slot;
 mod starts;
 mod state;
 mod turnover;
 
-pub use driver::{Failure, Pool, PoolConfig, PoolError, Slot};
+pub use driver::{Failure, Pool, PoolConfig, PoolError};
 pub use lane::Lane;
 pub use record::{ScaleLines, ScaleLog};
 pub use resources::Resources;
+pub use slot::Slot;
 pub use starts::Starts;
 pub use state::Counts;

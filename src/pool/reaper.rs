@@ -1,5 +1,6 @@
 //! Watches a pool's idle containers and takes its samples: one task per pool, asleep unless an idle
-//! container speaks, dies or has idled for too long, a sample is due, or a back-off ends.
+//! container speaks, dies or has idled for too long, a sample is due, a back-off ends, or a queue that
+//! moved may stand still.
 
 use std::pin::pin;
 use std::sync::{Arc, Weak};
@@ -47,9 +48,9 @@ fn reap(pool: &Arc<Pool>, cx: &mut Context<'_>) -> Option<Instant> {
     let expired = inner.state.expire(now);
     let decision = inner.state.last();
     let doubtful = inner.state.claim(|lane| lane.poll_in_doubt(cx));
-    let stillborn = |lane: &&Box<Lane>| lane.calls == 0 && lane.rested() < STILLBORN;
     inner.state.freeze_due(now).for_each(|lane| lane.freeze());
-    if let Some(lane) = doubtful.iter().find(stillborn) {
+    let mut fresh = doubtful.iter().filter(|lane| lane.calls == 0);
+    if let Some(lane) = fresh.find(|lane| lane.rested() < STILLBORN) {
         inner.failure = Some(Failure::Ended(last_words(lane).into()));
         inner.state.stillborn(now);
     }

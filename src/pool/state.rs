@@ -178,10 +178,14 @@ impl<L, W> State<L, W> {
     /// Until when those who wait may, because it will soon be their turn. For who scales by other
     /// things than those who wait, never.
     pub(super) fn brief_until(&self, now: Instant) -> Option<Instant> {
-        let waits = !self.waiting.is_empty() && self.busy > 0;
-        let waits = waits && self.scaler.is_by_demand() && !self.ends();
         let until = self.turnover.brief_until(self.waiting.len(), now);
-        until.filter(|_| waits)
+        until.filter(|_| self.may_move())
+    }
+
+    /// Whether those who wait do so for lanes that others have.
+    fn may_move(&self) -> bool {
+        let waits = !self.waiting.is_empty() && self.busy > 0;
+        waits && self.scaler.is_by_demand() && !self.ends()
     }
 
     /// Takes out the lane that idled for longest.
@@ -389,7 +393,8 @@ impl<L, W> State<L, W> {
             self.next_freeze(),
             tick,
             self.backoff.until(),
-            self.brief_until(now),
+            // Also where the queue was found to move and does so no longer: nobody may have acted.
+            self.turnover.next_look(now).filter(|_| self.may_move()),
         ]
         .into_iter()
         .flatten()

@@ -52,6 +52,13 @@ impl Turnover {
         let wait = self.pace.saturating_mul(waiting);
         (wait < self.brief && now < until).then_some(until)
     }
+
+    /// When to look whether a queue stands still that moved at `now`, whatever was found of it.
+    pub(super) fn next_look(&self, now: Instant) -> Option<Instant> {
+        self.last
+            .map(|last| last + self.brief)
+            .filter(|look| *look > now)
+    }
 }
 
 #[cfg(test)]

@@ -18,6 +18,9 @@ const WRITE_TIMEOUT: Duration = Duration::from_secs(10);
 /// the machine has for calls, however many there are.
 const REST: u32 = 31;
 
+/// A store that is slow for once must not keep calls from being seen.
+const LONGEST_REST: Duration = Duration::from_secs(1);
+
 /// The part of the queue that is kept for calls that did not succeed.
 const KEPT_FOR_FAILURES: usize = 4;
 
@@ -141,9 +144,14 @@ impl Recorder {
         let queued = &self.shared.queued_bytes;
         let before = queued.fetch_add(bytes, Ordering::Relaxed);
         let fits = before.saturating_add(bytes) <= self.shared.max_queued_bytes;
+        if !fits || self.queue.capacity() <= kept {
+            queued.fetch_sub(bytes, Ordering::Relaxed);
+            self.shared.count_dropped(1);
+            return;
+        }
         // Before it is in the queue: who counts it must not find fewer settled than taken.
         self.shared.taken.fetch_add(1, Ordering::Release);
-        if !fits || self.queue.capacity() <= kept || self.queue.try_send(call).is_err() {
+        if self.queue.try_send(call).is_err() {
             queued.fetch_sub(bytes, Ordering::Relaxed);
             self.shared.count_dropped(1);
             self.shared.count_settled(1);
@@ -266,13 +274,18 @@ impl Writer {
     async fn write(&mut self) {
         let began = Instant::now();
         let answer = timeout(WRITE_TIMEOUT, self.store.record(&self.batch)).await;
-        let now = Instant::now();
-        self.rested = now + (now - began) * REST;
+        let took = began.elapsed();
         let bytes = self.batch.iter().map(|call| call.log.len()).sum();
         self.shared.queued_bytes.fetch_sub(bytes, Ordering::Relaxed);
         let calls = self.batch.len();
         self.batch.clear();
         self.shared.count_settled(calls);
+        let rest = match answer {
+            Ok(Ok(())) => (took * REST).min(LONGEST_REST),
+            // To wait for a store that is away costs the machine nothing.
+            _ => Duration::ZERO,
+        };
+        self.rested = Instant::now() + rest;
         let failure = match answer {
             Ok(Ok(())) => None,
             Ok(Err(error)) => Some(error),

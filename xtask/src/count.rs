@@ -47,7 +47,7 @@ const PARTS: [(&str, &str); 8] = [
         "read the response",
         "wire::response::ResponseDecoder::decode",
     ),
-    ("give the container back", "pool::driver::Slot::give_back"),
+    ("give the container back", "pool::slot::Slot::give_back"),
 ];
 
 const RECORD: &str = "xtask/counts.json";
@@ -150,14 +150,14 @@ mod tests {
     use super::*;
 
     const ANNOTATED: &str = "\
-        1,200 (50.0%)  src/pool/driver.rs:kiln::pool::driver::Slot::give_back [/fn]\n\
-        100 ( 5.0%)  core/src/ptr.rs:kiln::pool::driver::Slot::give_back [/fn]\n\
-        50 ( 2.0%)  src/pool/driver.rs:kiln::pool::driver::Slot::give_back::{{closure}} [/fn]\n";
+        1,200 (50.0%)  src/pool/slot.rs:kiln::pool::slot::Slot::give_back [/fn]\n\
+        100 ( 5.0%)  core/src/ptr.rs:kiln::pool::slot::Slot::give_back [/fn]\n\
+        50 ( 2.0%)  src/pool/slot.rs:kiln::pool::slot::Slot::give_back::{{closure}} [/fn]\n";
 
     #[test]
     fn a_functions_count_is_found_by_the_end_of_its_name() {
         assert_eq!(
-            inclusive(ANNOTATED, "pool::driver::Slot::give_back").unwrap(),
+            inclusive(ANNOTATED, "pool::slot::Slot::give_back").unwrap(),
             1200
         );
         assert_eq!(

@@ -28,7 +28,7 @@ impl Limits {
     pub const HEAD_BYTES: usize = 64 * 1024;
     /// 8 KiB: what RFC 9112 section 3 asks of servers, and other servers' usual bound.
     pub const TARGET_BYTES: usize = 8 * 1024;
-    /// 256: room for chatty proxies in front of us; a head of thousands of lines is an attack.
+    /// 256: more than any function needs; a head of thousands of lines is an attack.
     pub const HEADERS: usize = 256;
     /// 16: real servers send one or two; an endless run would keep a lane busy for nothing.
     pub const INTERIM: usize = 16;
