@@ -14,7 +14,7 @@ use super::fault::{Blame, Fault};
 use super::memory::Entry;
 use super::response::{CallResponse, Piece, ResponseBody};
 use crate::format::{Exchange, ExchangeError, Report, ResponseHead};
-use crate::launcher::Exit;
+use crate::launcher::{Exit, Stdout};
 use crate::model::{CallId, Callable, Format};
 use crate::pool::Slot;
 
@@ -25,6 +25,9 @@ const WHOLE: u64 = 64 << 10;
 /// How long the rest of such a body is waited for. Functions write small bodies at once; one
 /// that does not is passed on as it comes.
 const LINGER: Duration = Duration::from_millis(50);
+/// As above where the bytes come through an engine, which tells of a container's end some time
+/// after it.
+const ENGINES_LINGER: Duration = Duration::from_millis(300);
 
 /// Pieces of a body that wait for a slow caller; a piece is at most 256 KiB. With this a body of
 /// up to 1 MiB costs its container no time, however slow its caller is.
@@ -131,6 +134,10 @@ impl Run {
         let small = head.length.is_some_and(|length| length <= WHOLE);
         // Without a type, the start of the body has to tell what it is.
         let typed = head.headers.contains_key(http::header::CONTENT_TYPE);
+        let wait = match self.slot.stdout {
+            Stdout::Stream(_) => ENGINES_LINGER,
+            _ => LINGER,
+        };
         let mut linger = pin!(None);
         std::future::poll_fn(|cx| {
             loop {
@@ -146,7 +153,7 @@ impl Run {
                     }
                     Poll::Pending if small => {
                         if linger.is_none() {
-                            linger.set(Some(tokio::time::sleep(LINGER)));
+                            linger.set(Some(tokio::time::sleep(wait)));
                         }
                         let over = linger.as_mut().as_pin_mut().map(|sleep| sleep.poll(cx));
                         if over.is_none_or(|over| over.is_pending()) || (body.len() == 0 && !typed)

@@ -50,7 +50,8 @@ async fn a_gigabyte_streams_through_flat_memory(backend: Backend) {
             }
             assert_eq!(got, GIGABYTE, "{path}");
         }
-        let grown = peak_memory(&gateway) - before;
+        // The kernel counts in batches, so that a peak may look a little lower later on.
+        let grown = peak_memory(&gateway).saturating_sub(before);
         assert!(grown < 64 << 20, "{format}: {grown} bytes for {GIGABYTE}");
     }
 }
