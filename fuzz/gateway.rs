@@ -18,9 +18,15 @@ pub enum Place {
 
 pub fn place(path: &str) -> Place {
     match Target::of(path) {
-        Target::Route { app, path } => Place::Route { app, path },
-        Target::Trigger { app, source } => Place::Trigger { app, source },
-        Target::Invoke { id } => Place::Invoke { id },
+        Target::Route { app, path } => Place::Route {
+            app: app.into_owned(),
+            path,
+        },
+        Target::Trigger { app, source } => Place::Trigger {
+            app: app.into_owned(),
+            source: source.into_owned(),
+        },
+        Target::Invoke { id } => Place::Invoke { id: id.to_owned() },
         Target::Control => Place::Control,
     }
 }

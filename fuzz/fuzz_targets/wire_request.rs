@@ -35,6 +35,7 @@ fn encoded(head: &RequestHead) -> BytesMut {
         &head.method,
         &head.target,
         &head.headers,
+        &[],
         head.length,
     );
     buf
