@@ -29,8 +29,8 @@ use crate::alarm::Alarm;
 /// then would hold a connection for ever.
 const SLOWEST_BODY: u64 = 500;
 
-/// Most headers of a request. hyper makes room for so many with every request.
-pub(super) const HEADERS: usize = 128;
+/// Most headers of a request: as many as hyper has room for without an allocation.
+const HEADERS: usize = 100;
 
 /// How much a caller may still send that nobody will read, before the connection is cut. Closing
 /// with bytes unread resets the connection, and a reset may overtake the answer.

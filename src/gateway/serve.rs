@@ -18,8 +18,9 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use wire::Limits;
 
-use super::guard::{Guard, HEADERS};
+use super::guard::Guard;
 use super::handle::{Gateway, GatewayConfig};
+use super::relay::Relay;
 
 /// hyper's lower bound of its buffer.
 const MIN_HEAD_BYTES: usize = 8 << 10;
@@ -122,17 +123,19 @@ async fn connection(stream: TcpStream, gateway: Arc<Gateway>, stop: Stop) {
     let mut http = http1::Builder::new();
     // The guard has the clocks, and bounds what hyper sees; hyper must not find it too much.
     http.header_read_timeout(None)
-        .max_headers(HEADERS)
         .max_buf_size(max_head_bytes.max(MIN_HEAD_BYTES) + Limits::LEADING_BYTES + 1)
         // Fn's clients look some headers up by their canonical spelling.
         .title_case_headers(true);
     let mut connection = http.serve_connection(TokioIo::new(guard), service);
     // Asked only after one has woken: a token's lock is shared by all connections.
     let mut words: FuturesUnordered<_> = stop.words().into_iter().collect();
+    let mut relay = Relay::default();
     let ended = loop {
         tokio::select! {
             biased;
-            ended = poll_fn(|cx| connection.poll_without_shutdown(cx)) => break ended,
+            ended = poll_fn(|cx| relay.poll(cx, |cx| connection.poll_without_shutdown(cx))) => {
+                break ended;
+            }
             Some(word) = words.next() => match word {
                 Word::Drain => std::pin::Pin::new(&mut connection).graceful_shutdown(),
                 // Dropping the connection drops its call, which kills the call's container.
