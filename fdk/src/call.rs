@@ -1,3 +1,6 @@
+use std::any::{Any, TypeId};
+use std::collections::HashMap;
+use std::fmt;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
@@ -5,7 +8,11 @@ use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, Method};
 use wire::RequestHead;
 
+use crate::body::Body;
+use crate::convert::Converters;
 use crate::deadline;
+use crate::route::Bound;
+use crate::sync::Lock;
 
 /// One call: who is asked for what, until when, and with which body.
 ///
@@ -19,28 +26,97 @@ pub struct Call {
 struct Parts {
     head: RequestHead,
     body: Bytes,
+    /// The body where it is read as it comes.
+    stream: Lock<Option<Body>>,
+    params: Vec<(String, String)>,
+    app: Arc<Shared>,
+    function: Arc<Function>,
+}
+
+/// What all calls of an app share.
+#[derive(Default)]
+pub(crate) struct Shared {
+    pub(crate) states: HashMap<TypeId, Arc<dyn Any + Send + Sync>>,
+    pub(crate) converters: Converters,
+}
+
+impl fmt::Debug for Shared {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Shared").finish_non_exhaustive()
+    }
+}
+
+/// What all calls of a function share.
+#[derive(Debug, Default)]
+pub(crate) struct Function {
+    pub(crate) name: String,
+    pub(crate) bound: Bound,
 }
 
 impl Call {
     pub(crate) fn new(head: RequestHead, body: Bytes) -> Self {
+        let parts = Parts {
+            head,
+            body,
+            stream: Lock::default(),
+            params: Vec::new(),
+            app: Arc::default(),
+            function: Arc::default(),
+        };
         Self {
-            parts: Arc::new(Parts { head, body }),
+            parts: Arc::new(parts),
         }
+    }
+
+    /// The same call as one of `app`'s `function`. Only for a call that has no clones yet.
+    pub(crate) fn of(
+        mut self,
+        app: &Arc<Shared>,
+        function: &Arc<Function>,
+        params: Vec<(String, String)>,
+    ) -> Self {
+        if let Some(parts) = Arc::get_mut(&mut self.parts) {
+            parts.app = app.clone();
+            parts.function = function.clone();
+            parts.params = params;
+        }
+        self
+    }
+
+    /// The same call with a body that comes as it is read.
+    pub(crate) fn streaming(self, body: Body) -> Self {
+        self.parts.stream.lock().replace(body);
+        self
+    }
+
+    /// The body as it comes; empty for who comes second.
+    pub(crate) fn take_stream(&self) -> Body {
+        let stream = self.parts.stream.lock().take();
+        stream.unwrap_or_else(|| Body::of(self.parts.body.clone()))
+    }
+
+    pub(crate) fn shared(&self) -> &Shared {
+        &self.parts.app
+    }
+
+    pub(crate) fn bound(&self) -> &Bound {
+        &self.parts.function.bound
+    }
+
+    pub(crate) fn params(&self) -> &[(String, String)] {
+        &self.parts.params
     }
 
     /// The id under which the server logs this call; empty if it sent none.
     pub fn id(&self) -> &str {
-        self.id_value()
+        id(self.headers())
             .and_then(|value| value.to_str().ok())
             .unwrap_or_default()
     }
 
-    /// Fn spells it with underscores in this format and with dashes in later ones.
-    pub(crate) fn id_value(&self) -> Option<&HeaderValue> {
-        let headers = self.headers();
-        headers
-            .get("fn_call_id")
-            .or_else(|| headers.get("fn-call-id"))
+    /// The function's name in its [`App`](crate::App); empty outside of one.
+    pub fn function(&self) -> &str {
+        &self.parts.function.name
     }
 
     /// The method the caller used.
@@ -50,8 +126,25 @@ impl Call {
 
     /// The absolute URL the caller used, or path and query if the server does not tell.
     pub fn url(&self) -> &str {
-        self.header("fn_request_url")
-            .unwrap_or(&self.parts.head.target)
+        url(self.headers(), &self.parts.head.target)
+    }
+
+    /// The URL's path, as the caller wrote it.
+    pub fn path(&self) -> &str {
+        path(self.headers(), &self.parts.head.target)
+    }
+
+    /// What stands behind the URL's question mark, as the caller wrote it.
+    pub fn query(&self) -> Option<&str> {
+        let (_, query) = self.url().split_once('?')?;
+        query.split('#').next()
+    }
+
+    /// A parameter of the route, decoded.
+    pub fn param(&self, name: &str) -> Option<&str> {
+        let params = self.params().iter();
+        let found = params.into_iter().find(|(known, _)| known == name)?;
+        Some(&found.1)
     }
 
     /// All headers, the server's `Fn_*` ones included.
@@ -64,7 +157,13 @@ impl Call {
         self.headers().get(name)?.to_str().ok()
     }
 
-    /// The request body as it came.
+    /// What the body is, in lower case and without parameters such as a charset.
+    pub fn content_type(&self) -> Option<String> {
+        let value = self.header("content-type")?.split(';').next()?;
+        Some(value.trim().to_ascii_lowercase())
+    }
+
+    /// The request body as it came. Empty for a function that takes it as a stream.
     pub fn body(&self) -> &Bytes {
         &self.parts.body
     }
@@ -86,8 +185,37 @@ impl Call {
         )
     }
 
+    /// The trace that the call belongs to: the id in its `traceparent` header (W3C Trace Context).
+    pub fn trace_id(&self) -> Option<&str> {
+        let id = self.header("traceparent")?.split('-').nth(1)?;
+        let hex = id.bytes().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f'));
+        (id.len() == 32 && hex && id.bytes().any(|b| b != b'0')).then_some(id)
+    }
+
     /// A setting of the function or its app, which the server puts into the environment.
     pub fn config(&self, name: &str) -> Option<String> {
         std::env::var(name).ok()
     }
+}
+
+/// The call's id. Fn spells it with underscores in its first format and with dashes in later ones.
+pub(crate) fn id(headers: &HeaderMap) -> Option<&HeaderValue> {
+    headers
+        .get("fn_call_id")
+        .or_else(|| headers.get("fn-call-id"))
+}
+
+fn url<'a>(headers: &'a HeaderMap, target: &'a str) -> &'a str {
+    let url = headers.get("fn_request_url");
+    url.and_then(|url| url.to_str().ok()).unwrap_or(target)
+}
+
+/// The path that the caller asked for.
+pub(crate) fn path<'a>(headers: &'a HeaderMap, target: &'a str) -> &'a str {
+    let url = url(headers, target);
+    let path = match url.split_once("://") {
+        Some((_, rest)) => rest.find('/').map_or("/", |start| &rest[start..]),
+        None => url,
+    };
+    path.split(['?', '#']).next().unwrap_or_default()
 }

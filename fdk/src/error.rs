@@ -1,11 +1,22 @@
 use std::fmt;
 
 use http::StatusCode;
+use serde::Serialize;
 
 use crate::response::{IntoResponse, Response};
 
 /// The result of a function, or of [`run`](crate::run).
 pub type Result<T, E = Error> = std::result::Result<T, E>;
+
+/// `Ok` with [`Error`] as the error, for closures, whose results the compiler cannot guess.
+///
+/// ```
+/// let later = async |text: String| fdk::Ok(text.parse::<u32>()?.to_string());
+/// ```
+#[expect(non_snake_case, reason = "it stands for a variant")]
+pub fn Ok<T>(value: T) -> Result<T> {
+    Result::Ok(value)
+}
 
 /// Why a function failed.
 ///
@@ -27,23 +38,98 @@ pub type Result<T, E = Error> = std::result::Result<T, E>;
 pub struct Error(Kind);
 
 enum Kind {
-    Public { status: StatusCode, message: String },
+    Public(Problem),
     Message(String),
     Source(Box<dyn std::error::Error + Send + Sync>),
+}
+
+/// What is wrong with a call, as its caller is told.
+#[derive(Debug, Clone, Serialize)]
+pub(crate) struct Problem {
+    #[serde(skip)]
+    pub(crate) status: StatusCode,
+    /// The part of the call that it is about.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) param: Option<String>,
+    pub(crate) message: String,
+    /// There is no such part at all.
+    #[serde(skip)]
+    pub(crate) absent: bool,
 }
 
 impl Error {
     /// An error that the caller sees: this status, and `{"error": message}`.
     pub fn public(status: StatusCode, message: impl Into<String>) -> Self {
-        Self(Kind::Public {
+        Self(Kind::Public(Problem {
             status,
             message: message.into(),
-        })
+            param: None,
+            absent: false,
+        }))
+    }
+
+    /// An error in one part of the call, such as a header or a field of its query: 400, and the
+    /// caller is told the part's name.
+    ///
+    /// ```
+    /// let error = fdk::Error::param("page", "expected a number from 1 on, got 0");
+    /// assert_eq!(error.to_string(), "page: expected a number from 1 on, got 0");
+    /// ```
+    pub fn param(name: impl Into<String>, message: impl Into<String>) -> Self {
+        Self(Kind::Public(Problem {
+            status: StatusCode::BAD_REQUEST,
+            message: message.into(),
+            param: Some(name.into()),
+            absent: false,
+        }))
+    }
+
+    /// A part of the call is not there. `Option<T>` takes this as `None`, where any other error is
+    /// one.
+    ///
+    /// ```
+    /// let error = fdk::Error::missing("x-api-key");
+    /// assert_eq!(error.to_string(), "x-api-key: is missing");
+    /// ```
+    pub fn missing(name: impl Into<String>) -> Self {
+        let mut error = Self::param(name, "is missing");
+        if let Kind::Public(problem) = &mut error.0 {
+            problem.absent = true;
+        }
+        error
+    }
+
+    /// The same error with another status, if the caller sees it at all.
+    #[must_use]
+    pub fn with_status(mut self, status: StatusCode) -> Self {
+        if let Kind::Public(problem) = &mut self.0 {
+            problem.status = status;
+        }
+        self
     }
 
     /// An error that only the log sees.
     pub fn msg(message: impl Into<String>) -> Self {
         Self(Kind::Message(message.into()))
+    }
+
+    pub(crate) fn into_absent(mut self) -> Self {
+        if let Kind::Public(problem) = &mut self.0 {
+            problem.absent = true;
+        }
+        self
+    }
+
+    pub(crate) fn problem(&self) -> Option<&Problem> {
+        match &self.0 {
+            Kind::Public(problem) => Some(problem),
+            Kind::Message(_) | Kind::Source(_) => None,
+        }
+    }
+
+    /// Whether it says that there is no such thing in the call.
+    pub(crate) fn is_absent(&self) -> bool {
+        self.problem().is_some_and(|problem| problem.absent)
     }
 }
 
@@ -53,10 +139,20 @@ impl<E: std::error::Error + Send + Sync + 'static> From<E> for Error {
     }
 }
 
+impl fmt::Display for Problem {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if let Some(param) = &self.param {
+            write!(f, "{param}: ")?;
+        }
+        f.write_str(&self.message)
+    }
+}
+
 impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &self.0 {
-            Kind::Public { message, .. } | Kind::Message(message) => f.write_str(message),
+            Kind::Public(problem) => write!(f, "{problem}"),
+            Kind::Message(message) => f.write_str(message),
             Kind::Source(error) => {
                 write!(f, "{error}")?;
                 let mut source = error.source();
@@ -64,7 +160,7 @@ impl fmt::Display for Error {
                     write!(f, ": {error}")?;
                     source = error.source();
                 }
-                Ok(())
+                Result::Ok(())
             }
         }
     }
@@ -80,8 +176,67 @@ impl fmt::Debug for Error {
 impl IntoResponse for Error {
     fn into_response(self) -> Response {
         match self.0 {
-            Kind::Public { status, message } => Response::error(status, &message),
+            Kind::Public(problem) => Response::problem(&problem),
             Kind::Message(_) | Kind::Source(_) => Response::failure(self.to_string()),
+        }
+    }
+}
+
+/// What is wrong with a call, all of it: a caller who is told one thing at a time has to ask
+/// again for the next.
+#[derive(Debug, Default)]
+pub(crate) struct Problems {
+    told: Vec<Problem>,
+    fault: Option<Error>,
+}
+
+impl Problems {
+    /// The value; its error is kept.
+    pub(crate) fn take<T>(&mut self, result: Result<T>) -> Option<T> {
+        match result {
+            Result::Ok(value) => return Some(value),
+            Err(Error(Kind::Public(problem))) => self.told.push(problem),
+            Err(fault) => {
+                self.fault.get_or_insert(fault);
+            }
+        }
+        None
+    }
+
+    /// The answer, if anything was wrong.
+    pub(crate) fn response(self, function: &str) -> Option<Response> {
+        if let Some(fault) = self.fault {
+            return Some(fault.into_response());
+        }
+        // Who may not ask at all is told nothing else.
+        let refusal = self.told.iter().find(|problem| {
+            matches!(
+                problem.status,
+                StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN
+            )
+        });
+        if let Some(refusal) = refusal {
+            return Some(Response::problem(refusal));
+        }
+        match &self.told[..] {
+            [] => None,
+            [one] => Some(Response::problem(one)),
+            [first, rest @ ..] => {
+                let same = rest.iter().all(|problem| problem.status == first.status);
+                let status = if same {
+                    first.status
+                } else {
+                    StatusCode::BAD_REQUEST
+                };
+                let count = self.told.len();
+                let of = if function.is_empty() {
+                    String::new()
+                } else {
+                    format!(" of function '{function}'")
+                };
+                let message = format!("cannot read {count} parameters{of}");
+                Some(Response::problems(status, &message, &self.told))
+            }
         }
     }
 }

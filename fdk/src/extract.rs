@@ -1,9 +1,16 @@
+use std::any::TypeId;
+use std::ops::Deref;
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
+
 use bytes::Bytes;
 use http::StatusCode;
 use serde::de::DeserializeOwned;
 
+use crate::body::Body;
 use crate::call::Call;
 use crate::error::{Error, Result};
+use crate::params::{Pairs, PathValues};
 
 /// What a function can ask for as an argument.
 ///
@@ -16,20 +23,28 @@ use crate::error::{Error, Result};
 ///     fn from_call(call: &Call) -> fdk::Result<Self> {
 ///         let key = call.header("x-api-key");
 ///         key.map(|key| Self(key.to_owned()))
-///             .ok_or_else(|| Error::public(StatusCode::UNAUTHORIZED, "no API key"))
+///             .ok_or_else(|| Error::missing("x-api-key").with_status(StatusCode::UNAUTHORIZED))
 ///     }
 /// }
 /// ```
 #[diagnostic::on_unimplemented(
     message = "`{Self}` is nothing a function can take from a call",
-    note = "arguments are `String`, `Bytes`, `Json<T>`, `Call` or your own `FromCall` types"
+    note = "arguments are `String`, `Bytes`, `Json<T>`, `Form<T>`, `Path<T>`, `Query<T>`, \
+            `Header<T>`, `State<T>`, `Bind<T>`, `Ndjson<T>`, `Streamed<T>`, `Body`, `Call`, \
+            `Config`, `Deadline`, `Option` and `Or` of these, or your own `FromCall` types"
 )]
 pub trait FromCall: Sized {
-    /// Takes the argument from the call. The function does not run when this fails.
+    /// Whether the body is read as it comes.
+    #[doc(hidden)]
+    const STREAMS: bool = false;
+
+    /// Takes the argument from the call. The function does not run when this fails; its caller is
+    /// told of all arguments that failed.
     ///
     /// # Errors
     ///
-    /// The call has no such thing; say so with [`Error::public`].
+    /// The call has no such thing; say so with [`Error::param`], [`Error::missing`] or
+    /// [`Error::public`].
     fn from_call(call: &Call) -> Result<Self>;
 }
 
@@ -46,33 +61,300 @@ impl FromCall for Bytes {
     }
 }
 
+/// The body as it comes.
+impl FromCall for Body {
+    const STREAMS: bool = true;
+
+    fn from_call(call: &Call) -> Result<Self> {
+        Ok(call.take_stream())
+    }
+}
+
 /// The body as text; 400 when it is not UTF-8.
 impl FromCall for String {
     fn from_call(call: &Call) -> Result<Self> {
         std::str::from_utf8(call.body())
             .map(str::to_owned)
-            .map_err(|error| bad_request(format!("the body is not UTF-8: {error}")))
+            .map_err(|error| Error::param("body", format!("is not UTF-8: {error}")))
     }
 }
 
 /// A body in JSON: as an argument 400 when it does not fit, as an answer `application/json`.
+///
+/// A content type that says something else is a 415; one that says nothing of the kind, such as
+/// those that curl sends by itself, is not.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Json<T>(pub T);
 
-/// Whatever the content type says: `fn invoke` and many scripts send none.
 impl<T: DeserializeOwned> FromCall for Json<T> {
     fn from_call(call: &Call) -> Result<Self> {
         if call.body().is_empty() {
-            return Err(bad_request(
-                "the body is empty where JSON is expected".to_owned(),
-            ));
+            return Err(Error::param("body", "is empty where JSON is expected").into_absent());
+        }
+        if let Some(other) = call.content_type().filter(|kind| !may_be_json(kind)) {
+            return Err(unsupported(&other, "application/json"));
         }
         serde_json::from_slice(call.body())
             .map(Self)
-            .map_err(|error| bad_request(format!("the body is not the JSON expected: {error}")))
+            .map_err(|error| Error::param("body", format!("is not the JSON expected: {error}")))
     }
 }
 
-fn bad_request(message: String) -> Error {
-    Error::public(StatusCode::BAD_REQUEST, message)
+/// `curl -d` says that all it sends is a form, and many scripts that it is text.
+fn may_be_json(kind: &str) -> bool {
+    const VAGUE: [&str; 4] = [
+        "",
+        "application/octet-stream",
+        "application/x-www-form-urlencoded",
+        "text/plain",
+    ];
+    kind == "application/json" || kind.ends_with("+json") || VAGUE.contains(&kind)
+}
+
+pub(crate) fn unsupported(kind: &str, expected: &str) -> Error {
+    let message = format!("is of content type {kind}, expected {expected}");
+    Error::param("body", message).with_status(StatusCode::UNSUPPORTED_MEDIA_TYPE)
+}
+
+/// A body in the encoding of HTML forms.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Form<T>(pub T);
+
+impl<T: DeserializeOwned> FromCall for Form<T> {
+    fn from_call(call: &Call) -> Result<Self> {
+        const FORM: &str = "application/x-www-form-urlencoded";
+        match call.content_type() {
+            Some(kind) if kind != FORM => return Err(unsupported(&kind, FORM)),
+            _ => {}
+        }
+        if call.body().is_empty() {
+            let error = Error::param("body", "is empty where a form is expected");
+            return Err(error.into_absent());
+        }
+        T::deserialize(Pairs::parse(call.body()))
+            .map(Self)
+            .map_err(|misfit| misfit.into_error("body"))
+    }
+}
+
+/// The parameters of the route: one value, a tuple of several, or a struct with their names.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Path<T>(pub T);
+
+impl<T: DeserializeOwned> FromCall for Path<T> {
+    fn from_call(call: &Call) -> Result<Self> {
+        T::deserialize(PathValues(call.params()))
+            .map(Self)
+            .map_err(|misfit| misfit.into_error("path"))
+    }
+}
+
+/// The fields of the query: a struct, or a map.
+///
+/// ```
+/// #[derive(serde::Deserialize)]
+/// struct Page {
+///     #[serde(default)]
+///     page: u32,
+///     sort: Option<String>,
+///     tag: Vec<String>, // ?tag=a&tag=b
+/// }
+///
+/// fn list(fdk::Query(page): fdk::Query<Page>) -> String {
+///     format!("page {} of {:?}, by {:?}", page.page, page.tag, page.sort)
+/// }
+/// # let _ = fdk::App::new().function("list", fdk::http::get("/list"), list);
+/// ```
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Query<T>(pub T);
+
+impl<T: DeserializeOwned> FromCall for Query<T> {
+    fn from_call(call: &Call) -> Result<Self> {
+        T::deserialize(Pairs::parse(call.query().unwrap_or_default().as_bytes()))
+            .map(Self)
+            .map_err(|misfit| misfit.into_error("query"))
+    }
+}
+
+/// A type that is read from a header of its own.
+///
+/// ```
+/// struct Version(u32);
+///
+/// impl fdk::FromHeader for Version {
+///     const NAME: &'static str = "x-version";
+///
+///     fn from_header(value: &str) -> Result<Self, String> {
+///         let number = value.parse().map_err(|_| format!("expected a number, got {value:?}"));
+///         number.map(Self)
+///     }
+/// }
+///
+/// fn old(fdk::Header(version): fdk::Header<Version>) -> String {
+///     (version.0 < 3).to_string()
+/// }
+/// # let _ = fdk::App::new().function("old", fdk::http::get("/old"), old);
+/// ```
+pub trait FromHeader: Sized {
+    /// The header's name, in any case.
+    const NAME: &'static str;
+
+    /// Reads the value, or says what is wrong with it.
+    ///
+    /// # Errors
+    ///
+    /// The text that the caller is told.
+    fn from_header(value: &str) -> Result<Self, String>;
+}
+
+/// A header with a type.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Header<T>(pub T);
+
+impl<T: FromHeader> FromCall for Header<T> {
+    fn from_call(call: &Call) -> Result<Self> {
+        let Some(value) = call.headers().get(T::NAME) else {
+            return Err(Error::missing(T::NAME));
+        };
+        let text = value
+            .to_str()
+            .map_err(|_| Error::param(T::NAME, "is not plain text"))?;
+        T::from_header(text)
+            .map(Self)
+            .map_err(|message| Error::param(T::NAME, message))
+    }
+}
+
+/// What [`App::startup`](crate::App::startup) or [`App::state`](crate::App::state) made, shared by
+/// all calls of a container.
+#[derive(Debug)]
+pub struct State<T>(pub Arc<T>);
+
+impl<T> Clone for State<T> {
+    fn clone(&self) -> Self {
+        Self(self.0.clone())
+    }
+}
+
+impl<T> Deref for State<T> {
+    type Target = T;
+
+    fn deref(&self) -> &T {
+        &self.0
+    }
+}
+
+impl<T: Send + Sync + 'static> FromCall for State<T> {
+    fn from_call(call: &Call) -> Result<Self> {
+        Self::find(call.shared())
+    }
+}
+
+impl<T: Send + Sync + 'static> State<T> {
+    pub(crate) fn find(shared: &crate::call::Shared) -> Result<Self> {
+        let state = shared.states.get(&TypeId::of::<T>());
+        let state = state.and_then(|state| state.clone().downcast().ok());
+        state.map(Self).ok_or_else(|| {
+            Error::msg(format!(
+                "the app has no state of type {}: make it in App::startup or give it to App::state",
+                std::any::type_name::<T>()
+            ))
+        })
+    }
+}
+
+/// The settings of the function and its app, which the server puts into the environment.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Config(());
+
+impl Config {
+    pub(crate) fn new() -> Self {
+        Self(())
+    }
+
+    /// A setting, if there is one of this name.
+    pub fn get(&self, name: &str) -> Option<String> {
+        std::env::var(name).ok()
+    }
+
+    /// A setting without which the function cannot work.
+    ///
+    /// # Errors
+    ///
+    /// There is none of this name.
+    pub fn require(&self, name: &str) -> Result<String> {
+        let missing = || {
+            Error::msg(format!(
+                "the setting {name} is missing: fn config function <app> <function> {name} <value>"
+            ))
+        };
+        self.get(name).ok_or_else(missing)
+    }
+}
+
+impl FromCall for Config {
+    fn from_call(_: &Call) -> Result<Self> {
+        Ok(Self::new())
+    }
+}
+
+/// When the server gives up on the call.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Deadline(pub SystemTime);
+
+impl Deadline {
+    /// The time left; zero when it has passed.
+    pub fn remaining(&self) -> Duration {
+        let left = self.0.duration_since(SystemTime::now());
+        left.unwrap_or_default()
+    }
+}
+
+impl FromCall for Deadline {
+    fn from_call(call: &Call) -> Result<Self> {
+        let deadline = call.deadline();
+        deadline
+            .map(Self)
+            .ok_or_else(|| Error::missing("fn_deadline"))
+    }
+}
+
+/// `None` where the call has no such thing. One that it has but that does not fit is an error all
+/// the same.
+impl<E: FromCall> FromCall for Option<E> {
+    const STREAMS: bool = E::STREAMS;
+
+    fn from_call(call: &Call) -> Result<Self> {
+        match E::from_call(call) {
+            Ok(value) => Ok(Some(value)),
+            Err(error) if error.is_absent() => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+}
+
+/// The argument, or its default where the call has no such thing.
+///
+/// ```
+/// use fdk::{Json, Or};
+///
+/// #[derive(Default, serde::Deserialize)]
+/// struct Options {
+///     verbose: bool,
+/// }
+///
+/// fn show(Or(Json(options)): Or<Json<Options>>) -> String {
+///     options.verbose.to_string()
+/// }
+/// # let _ = fdk::App::new().function("show", fdk::http::any("/show"), show);
+/// ```
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Or<E>(pub E);
+
+impl<E: FromCall + Default> FromCall for Or<E> {
+    const STREAMS: bool = E::STREAMS;
+
+    fn from_call(call: &Call) -> Result<Self> {
+        Option::<E>::from_call(call).map(|value| Self(value.unwrap_or_default()))
+    }
 }

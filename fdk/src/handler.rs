@@ -1,19 +1,29 @@
+use std::pin::Pin;
+
 use crate::call::Call;
+use crate::error::Problems;
 use crate::extract::FromCall;
 use crate::response::{IntoResponse, Response};
 
-/// A function: a closure or `fn` of up to three [`FromCall`] arguments that returns an
+/// An answer that may take its time.
+pub type Answer = Pin<Box<dyn Future<Output = Response>>>;
+
+/// A function: a closure or `fn` of up to six [`FromCall`] arguments that returns an
 /// [`IntoResponse`], or a future of one.
 ///
 /// `Marker` tells the shapes apart so that the compiler finds the right one; it is always inferred.
 #[diagnostic::on_unimplemented(
     message = "`{Self}` is not a function that Kiln can call",
-    note = "take 0 to 3 arguments that implement `FromCall` (closures need their types spelled \
+    note = "take 0 to 6 arguments that implement `FromCall` (closures need their types spelled \
             out) and return something that implements `IntoResponse`, or a future of it"
 )]
-pub trait Handler<Marker> {
+pub trait Handler<Marker>: 'static {
+    /// Whether it reads the body as it comes.
+    #[doc(hidden)]
+    const STREAMS: bool = false;
+
     /// Answers one call.
-    fn call(&mut self, call: Call) -> impl Future<Output = Response>;
+    fn call(&mut self, call: Call) -> Answer;
 }
 
 /// Marks functions that return their answer.
@@ -24,38 +34,55 @@ pub enum Plain {}
 #[derive(Debug)]
 pub enum Awaited {}
 
+fn ready(response: Response) -> Answer {
+    Box::pin(std::future::ready(response))
+}
+
+/// The arguments, or the answer to a call that does not have them all.
+macro_rules! arguments {
+    ($call:ident $($arg:ident $value:ident),*) => {
+        let problems = &mut Problems::default();
+        $(let $value = problems.take($arg::from_call(&$call));)*
+        if let Some(refusal) = std::mem::take(problems).response($call.function()) {
+            return ready(refusal);
+        }
+        $(let Some($value) = $value else {
+            // What is not there is a problem, so this is behind the refusal.
+            return ready(().into_response());
+        };)*
+        drop($call);
+    };
+}
+
 macro_rules! handlers {
     ($($arg:ident $value:ident),*) => {
         impl<F, R, $($arg),*> Handler<(Plain, $($arg),*)> for F
         where
-            F: FnMut($($arg),*) -> R,
+            F: FnMut($($arg),*) -> R + 'static,
             R: IntoResponse,
             $($arg: FromCall,)*
         {
-            async fn call(&mut self, call: Call) -> Response {
-                $(let $value = match $arg::from_call(&call) {
-                    Ok(value) => value,
-                    Err(error) => return error.into_response(),
-                };)*
-                drop(call);
-                self($($value),*).into_response()
+            const STREAMS: bool = false $(|| $arg::STREAMS)*;
+
+            fn call(&mut self, call: Call) -> Answer {
+                arguments!(call $($arg $value),*);
+                ready(self($($value),*).into_response())
             }
         }
 
         impl<F, R, $($arg),*> Handler<(Awaited, $($arg),*)> for F
         where
-            F: FnMut($($arg),*) -> R,
-            R: Future,
+            F: FnMut($($arg),*) -> R + 'static,
+            R: Future + 'static,
             R::Output: IntoResponse,
             $($arg: FromCall,)*
         {
-            async fn call(&mut self, call: Call) -> Response {
-                $(let $value = match $arg::from_call(&call) {
-                    Ok(value) => value,
-                    Err(error) => return error.into_response(),
-                };)*
-                drop(call);
-                self($($value),*).await.into_response()
+            const STREAMS: bool = false $(|| $arg::STREAMS)*;
+
+            fn call(&mut self, call: Call) -> Answer {
+                arguments!(call $($arg $value),*);
+                let answer = self($($value),*);
+                Box::pin(async move { answer.await.into_response() })
             }
         }
     };
@@ -65,3 +92,6 @@ handlers!();
 handlers!(A a);
 handlers!(A a, B b);
 handlers!(A a, B b, C c);
+handlers!(A a, B b, C c, D d);
+handlers!(A a, B b, C c, D d, E e);
+handlers!(A a, B b, C c, D d, E e, G g);

@@ -8,7 +8,7 @@
 //! }
 //! ```
 //!
-//! It takes up to three arguments of the types that implement [`FromCall`], and returns anything
+//! It takes up to six arguments of the types that implement [`FromCall`], and returns anything
 //! that implements [`IntoResponse`], or a future of it:
 //!
 //! ```no_run
@@ -49,25 +49,67 @@
 //! [`raw`] is the layer below, for frameworks.
 #![warn(missing_docs)]
 
+mod app;
+#[cfg(test)]
+mod app_tests;
 mod block_on;
+mod body;
 mod call;
+mod convert;
 mod deadline;
 mod error;
 mod extract;
+mod frame;
 mod handler;
+mod index;
+mod input;
+pub mod layers;
+mod offload;
+mod output;
+mod params;
 pub mod raw;
 mod response;
+mod route;
 mod run;
+mod source;
 mod stdio;
+mod stream;
+mod sync;
+pub mod testing;
 #[cfg(test)]
 mod tests;
+mod time;
 
+/// Where a function is found: a method and a path.
+///
+/// ```
+/// use fdk::http;
+///
+/// let fib = http::get("/fib/{index:int}");
+/// let resize = http::post("/resize/{id:int}").memory(256).timeout(20).secret("DB_URL");
+/// let files = http::any("/files/{*rest}");
+/// ```
+///
+/// A segment in braces is a parameter, which [`Path`] reads. `{name:int}` takes whole
+/// numbers, `{name:alpha}` letters, `{*name}` all that is left. The server matches paths, so a
+/// call whose path does not fit gets 404 and never reaches the function.
+pub mod http {
+    pub use crate::route::{Route, any, delete, get, on, patch, post, put};
+}
+
+pub use ::http::{HeaderMap, Method, StatusCode};
 pub use bytes::Bytes;
-pub use http::{HeaderMap, Method, StatusCode};
 
+pub use app::App;
+pub use body::Body;
 pub use call::Call;
-pub use error::{Error, Result};
-pub use extract::{FromCall, Json};
-pub use handler::Handler;
+pub use convert::{Bind, Conversion, Convert, Source};
+pub use error::{Error, Ok, Result};
+pub use extract::{
+    Config, Deadline, Form, FromCall, FromHeader, Header, Json, Or, Path, Query, State,
+};
+pub use handler::{Answer, Handler};
 pub use response::{IntoResponse, Response};
 pub use run::run;
+pub use stream::{JsonArray, Ndjson, Sequence, Streamed};
+pub use time::{Backoff, retry};

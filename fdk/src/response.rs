@@ -1,9 +1,13 @@
+use std::fmt;
+use std::pin::Pin;
+
 use bytes::Bytes;
+use futures_core::Stream;
 use http::header::{CONTENT_TYPE, HeaderName, HeaderValue};
 use http::{HeaderMap, StatusCode};
 use serde::Serialize;
 
-use crate::error::Error;
+use crate::error::{Error, Problem, Result};
 use crate::extract::Json;
 
 /// An answer in full: status, headers and body.
@@ -19,13 +23,55 @@ use crate::extract::Json;
 ///
 /// The length, and whether a body is sent at all, follow from the request and the status. A status
 /// that cannot end a call (below 200 or above 599) is answered as 500.
-#[derive(Debug, Clone)]
+#[derive(Debug)]
 pub struct Response {
     pub(crate) status: StatusCode,
     pub(crate) headers: HeaderMap,
-    pub(crate) body: Bytes,
+    pub(crate) body: Content,
     /// What the log should know and the caller should not.
     pub(crate) fault: Option<String>,
+    /// Half of what the function meant would be worse: whatever it adds from here on is dropped.
+    broken: bool,
+}
+
+type Pieces = Pin<Box<dyn Stream<Item = Result<Bytes>> + Send>>;
+
+/// What follows a head.
+pub(crate) enum Content {
+    Whole(Bytes),
+    /// Bytes as they come.
+    Stream(Pieces),
+    /// JSON values as they come; how they are set apart depends on the caller if not said here.
+    Items(Pieces, Option<Framing>),
+}
+
+/// How values follow one another.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Framing {
+    /// One on each line.
+    Lines,
+    /// As the elements of one array.
+    Array,
+}
+
+impl Content {
+    /// The body, if it is there.
+    pub(crate) fn whole(self) -> Option<Bytes> {
+        match self {
+            Self::Whole(body) => Some(body),
+            Self::Stream(_) | Self::Items(..) => None,
+        }
+    }
+}
+
+impl fmt::Debug for Content {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Whole(body) => write!(f, "Whole({} bytes)", body.len()),
+            Self::Stream(_) => f.write_str("Stream"),
+            Self::Items(_, framing) => write!(f, "Items({framing:?})"),
+        }
+    }
 }
 
 impl Response {
@@ -33,13 +79,14 @@ impl Response {
     pub fn new(status: StatusCode) -> Self {
         let bad = status.is_informational() || status.as_u16() > 599;
         if bad {
-            return Self::failure(format!("status {} cannot end a call", status.as_u16()));
+            return Self::broken(format!("status {} cannot end a call", status.as_u16()));
         }
         Self {
             status,
             headers: HeaderMap::new(),
-            body: Bytes::new(),
+            body: Content::Whole(Bytes::new()),
             fault: None,
+            broken: false,
         }
     }
 
@@ -51,28 +98,68 @@ impl Response {
         N: TryInto<HeaderName>,
         V: TryInto<HeaderValue>,
     {
-        if self.fault.is_some() {
+        if self.broken {
             return self;
         }
         let Ok(name) = name.try_into() else {
-            return Self::failure("the answer has an invalid header name".to_owned());
+            return Self::broken("the answer has an invalid header name".to_owned());
         };
         let Ok(value) = value.try_into() else {
-            return Self::failure(format!("the answer has an invalid value for header {name}"));
+            return Self::broken(format!("the answer has an invalid value for header {name}"));
         };
         match self.headers.try_append(name, value) {
             Ok(_) => self,
-            Err(_) => Self::failure("the answer has too many headers".to_owned()),
+            Err(_) => Self::broken("the answer has too many headers".to_owned()),
         }
     }
 
     /// Sets the body.
     #[must_use]
     pub fn body(mut self, body: impl Into<Bytes>) -> Self {
-        if self.fault.is_none() {
-            self.body = body.into();
+        if !self.broken {
+            self.body = Content::Whole(body.into());
         }
         self
+    }
+
+    /// Sets a body that is sent as it comes. An error before the first piece is answered like any
+    /// other; one after it breaks the answer off, so that nobody takes half of it for the whole.
+    #[must_use]
+    pub fn stream<S>(mut self, pieces: S) -> Self
+    where
+        S: Stream<Item = Result<Bytes>> + Send + 'static,
+    {
+        if !self.broken {
+            self.body = Content::Stream(Box::pin(pieces));
+        }
+        self
+    }
+
+    /// The answer's status.
+    pub fn status(&self) -> StatusCode {
+        self.status
+    }
+
+    /// The answer's headers, but for those that frame it.
+    pub fn headers(&self) -> &HeaderMap {
+        &self.headers
+    }
+
+    pub(crate) fn of_parts(status: StatusCode, headers: HeaderMap, body: Bytes) -> Self {
+        Self {
+            status,
+            headers,
+            body: Content::Whole(body),
+            fault: None,
+            broken: false,
+        }
+    }
+
+    /// JSON values that are sent as they come.
+    pub(crate) fn items(pieces: Pieces, framing: Option<Framing>) -> Self {
+        let mut response = Self::new(StatusCode::OK);
+        response.body = Content::Items(pieces, framing);
+        response
     }
 
     fn of(content_type: &'static str, body: impl Into<Bytes>) -> Self {
@@ -84,13 +171,42 @@ impl Response {
     }
 
     pub(crate) fn error(status: StatusCode, message: &str) -> Self {
-        let body = serde_json::json!({ "error": message }).to_string();
+        Self::problems(status, message, &[])
+    }
+
+    /// What is wrong with one part of the call, or with all of it.
+    pub(crate) fn problem(problem: &Problem) -> Self {
+        let details = std::slice::from_ref(problem);
+        let details = &details[..usize::from(problem.param.is_some())];
+        Self::problems(problem.status, &problem.to_string(), details)
+    }
+
+    pub(crate) fn problems(status: StatusCode, message: &str, problems: &[Problem]) -> Self {
+        #[derive(Serialize)]
+        struct Told<'a> {
+            error: &'a str,
+            #[serde(skip_serializing_if = "<[_]>::is_empty")]
+            details: &'a [Problem],
+        }
+
+        // Texts only: nothing that JSON cannot hold.
+        let told = Told {
+            error: message,
+            details: problems,
+        };
+        let body = serde_json::to_vec(&told).unwrap_or_default();
         let mut response = Self::new(status).body(body);
         if response.fault.is_none() {
             response
                 .headers
                 .insert(CONTENT_TYPE, HeaderValue::from_static(JSON));
         }
+        response
+    }
+
+    fn broken(fault: String) -> Self {
+        let mut response = Self::failure(fault);
+        response.broken = true;
         response
     }
 
@@ -110,7 +226,8 @@ const BINARY: &str = "application/octet-stream";
 #[diagnostic::on_unimplemented(
     message = "`{Self}` is nothing a function can answer with",
     note = "answers are `()`, `&'static str`, `String`, `Vec<u8>`, `Bytes`, `Json<T>`, \
-            `(StatusCode, T)`, `Result<T, E>`, `Response` or your own `IntoResponse` types"
+            `(StatusCode, T)`, `Result<T, E>`, `Response`, `Ndjson(stream)`, \
+            `JsonArray(stream)`, `Streamed(stream)` or your own `IntoResponse` types"
 )]
 pub trait IntoResponse {
     /// The answer as it goes to the caller.
@@ -176,9 +293,10 @@ impl<T: IntoResponse> IntoResponse for (StatusCode, T) {
             return response;
         }
         let Response { headers, body, .. } = response;
-        let mut response = Response::new(self.0).body(body);
+        let mut response = Response::new(self.0);
         if response.fault.is_none() {
             response.headers = headers;
+            response.body = body;
         }
         response
     }

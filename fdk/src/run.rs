@@ -1,62 +1,374 @@
 use std::any::Any;
-use std::ffi::OsStr;
-use std::io::{IsTerminal, Read, Write};
+use std::future::poll_fn;
+use std::io::{IsTerminal, Write};
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::pin::{Pin, pin};
+use std::task::Poll;
+use std::time::{Duration, Instant};
 
-use crate::block_on::block_on;
+use bytes::{Bytes, BytesMut};
+use futures_core::Stream;
+use http::HeaderMap;
+use http::header::{CONTENT_TYPE, HeaderValue};
+
+use crate::app::{App, Match, Ready};
+use crate::body::{self, Body};
+use crate::call::{Call, path};
 use crate::error::{Error, Result};
 use crate::handler::Handler;
-use crate::raw::Conn;
-use crate::response::Response;
+use crate::index;
+use crate::input::Input;
+use crate::offload::{self, Outcome, Worker};
+use crate::output::{Asked, log};
+use crate::response::{Content, Framing, IntoResponse, Response};
+use crate::route;
+use crate::source::{Arrival, Conn, Many, Reader, Source};
+use crate::time::sleep_until;
 
 /// Runs `handler` for every call until the server closes stdin.
 ///
 /// # Errors
 ///
-/// The process was not started by a function server, or by one that speaks another format than
-/// `http`; the stream holds something other than requests; or the server is gone. Return the error
-/// from `main`, so that it is printed and the exit status tells.
+/// The process was not started by a function server; the stream holds something other than calls;
+/// or the server is gone. Return the error from `main`, so that it is printed and the exit status
+/// tells.
 pub fn run<H, Marker>(handler: H) -> Result<()>
 where
     H: Handler<Marker>,
 {
-    check_format(std::env::var_os("FN_FORMAT").as_deref())?;
-    if std::io::stdin().is_terminal() {
-        return Err(Error::msg(BY_HAND));
-    }
-    serve(Conn::stdio()?, handler)
+    // What it is called, and where, is for func.yaml to say.
+    let name = std::env::var("FN_FN_NAME").unwrap_or_else(|_| "function".to_owned());
+    App::new()
+        .function(name, route::any(""), handler)
+        .run_blocking()
 }
 
-const BY_HAND: &str = "this is a function: it reads framed HTTP requests from stdin, not keys.
+const BY_HAND: &str = "this is a function: it reads framed calls from stdin, not keys.
 Deploy it with `fn deploy --app <app> --local` and call it with `fn invoke <app> <function>`,
 or try it alone:
-  printf 'POST / HTTP/1.1\\r\\nContent-Length: 3\\r\\n\\r\\nAnn' | <this program>";
+  <this program> --serve 127.0.0.1:9000      and then  curl -d Ann 127.0.0.1:9000";
 
-fn check_format(format: Option<&OsStr>) -> Result<()> {
-    match format {
-        None => Ok(()),
-        Some(format) if format == "http" => Ok(()),
-        Some(format) => Err(Error::msg(format!(
-            "FN_FORMAT is {format:?} but this function speaks \"http\" only: \
-             set `format: http` in its func.yaml and deploy it again",
-        ))),
+/// Starts the app and serves calls from wherever they come.
+pub(crate) async fn main(app: App, worker: Worker) -> Result<()> {
+    let mut arguments = std::env::args().skip(1);
+    let source = match (arguments.next().as_deref(), arguments.next()) {
+        (Some("--serve"), Some(address)) => {
+            let (many, address) = Many::at(&address)?;
+            let _ = writeln!(std::io::stderr(), "listening on http://{address}");
+            Source::Many(many)
+        }
+        (Some("--serve"), None) => {
+            return Err(Error::msg(
+                "--serve needs an address, such as 127.0.0.1:9000",
+            ));
+        }
+        _ if std::env::var_os("FN_FORMAT").is_none() && std::io::stdin().is_terminal() => {
+            return Err(Error::msg(BY_HAND));
+        }
+        // Before anything of the app's runs: what it prints must not be taken for an answer.
+        _ => Source::of_server()?,
+    };
+    let app = app.ready(!index::is_all()).await?;
+    serve(app, source, worker).await
+}
+
+/// Answers calls until there are no more.
+pub(crate) async fn serve(app: Ready, mut source: Source, worker: Worker) -> Result<()> {
+    let name = std::env::var("FN_FN_NAME").ok();
+    loop {
+        let (back, next) = worker
+            .run(move || {
+                let next = source.next();
+                (source, next)
+            })
+            .await?;
+        source = back;
+        let Some((conn, arrival)) = next? else { break };
+        let asked = Asked::by(&arrival.head);
+        match answer(&app, name.as_deref(), conn, arrival, &asked, &worker).await {
+            Ok(Some(conn)) => source.give_back(conn),
+            // The rest of the request would be taken for the next one.
+            Ok(None) if !source.survives() => break,
+            Ok(None) => {}
+            Err(error) if source.survives() => log(asked.id(), &error.to_string()),
+            Err(error) => return Err(error),
+        }
+    }
+    let ended = within(SHUTDOWN, app.end()).await;
+    ended.unwrap_or_else(|| Err(Error::msg("shutdown took longer than five seconds")))
+}
+
+const SHUTDOWN: Duration = Duration::from_secs(5);
+
+/// Answers one call; gives the connection back if it can serve another.
+async fn answer(
+    app: &Ready,
+    name: Option<&str>,
+    mut conn: Box<Conn>,
+    arrival: Arrival,
+    asked: &Asked,
+    worker: &Worker,
+) -> Result<Option<Box<Conn>>> {
+    let Arrival { head, body } = arrival;
+    if index::is_asked(&head.headers) {
+        return send(conn, None, asked, index::response(&app.index)).await;
+    }
+    let named = head.headers.get("fn-function");
+    let named = named.and_then(|named| named.to_str().ok()).or(name);
+    let path = path(&head.headers, &head.target);
+    let found = app.find(&head.method, path, named);
+    let streams = found.as_ref().is_ok_and(Match::streams);
+    let mut reading = None;
+    let call = match body {
+        Some(body) => Call::new(head, body),
+        None if streams => {
+            let (body, pump) = read_on(&mut conn)?;
+            reading = Some(pump);
+            Call::new(head, Bytes::new()).streaming(body)
+        }
+        None => {
+            let (back, body) = worker
+                .run(move || {
+                    let body = conn.input().and_then(Input::body);
+                    (conn, body)
+                })
+                .await?;
+            conn = back;
+            Call::new(head, body?)
+        }
+    };
+    let response = match found {
+        Ok(found) => app.answer(found, call).await,
+        Err(response) => {
+            drop(call);
+            *response
+        }
+    };
+    send(conn, reading, asked, response).await
+}
+
+/// Reads the body behind the back of who waits for it. What nobody wants is dropped, within a
+/// bound: what is left would be taken for the next call.
+fn read_on(conn: &mut Conn) -> Result<(Body, Outcome<Option<Reader>>)> {
+    let mut input = conn.take_input()?;
+    let (feed, body) = body::channel();
+    let pump = offload::spawn(move || {
+        let mut unwanted = 0;
+        loop {
+            match input.data() {
+                Ok(Some(data)) => {
+                    let length = data.len();
+                    if !feed.push(Ok(data)) {
+                        unwanted += length;
+                    }
+                    if unwanted > DRAINED_BYTES {
+                        return None;
+                    }
+                }
+                Ok(None) => return Some(input),
+                Err(error) => {
+                    feed.push(Err(error));
+                    return None;
+                }
+            }
+        }
+    })?;
+    Ok((body, pump))
+}
+
+/// How much of a body that nobody wants is read, and for how long.
+const DRAINED_BYTES: usize = 1 << 20;
+const DRAIN_TIME: Duration = Duration::from_secs(1);
+
+/// Waits for the rest of the request; whether the connection can serve another.
+async fn drain(conn: &mut Conn, reading: &mut Option<Outcome<Option<Reader>>>) -> bool {
+    let Some(pump) = reading.take() else {
+        return true;
+    };
+    match within(DRAIN_TIME, pump).await {
+        Some(Ok(Some(input))) => {
+            conn.put_input(input);
+            true
+        }
+        _ => false,
     }
 }
 
-pub(crate) fn serve<H, Marker>(mut conn: Conn<impl Read, impl Write>, mut handler: H) -> Result<()>
-where
-    H: Handler<Marker>,
-{
-    while let Some(call) = conn.next_call()? {
-        // The handler may have been left in the middle of a change. That is its author's to
-        // prevent; a cold start for every panic would cost the callers behind it.
-        let answer = catch_unwind(AssertUnwindSafe(|| block_on(handler.call(call))));
-        conn.respond(answer.unwrap_or_else(|panic| Response::failure(describe(&*panic))))?;
+/// Sends an answer, and gives the connection back if it can serve another call.
+async fn send(
+    mut conn: Box<Conn>,
+    mut reading: Option<Outcome<Option<Reader>>>,
+    asked: &Asked,
+    response: Response,
+) -> Result<Option<Box<Conn>>> {
+    let Response {
+        status,
+        headers,
+        body,
+        fault,
+        ..
+    } = response;
+    if let Some(fault) = fault {
+        log(asked.id(), &fault);
     }
-    Ok(())
+    let (pieces, framing) = match body {
+        Content::Whole(body) => {
+            // First, because the server takes an answer to an unfinished request for the last.
+            let goes_on = drain(&mut conn, &mut reading).await;
+            conn.whole(asked, status, headers, body)?;
+            return Ok(goes_on.then_some(conn));
+        }
+        Content::Stream(pieces) => (pieces, None),
+        Content::Items(pieces, framing) => {
+            (pieces, Some(framing.unwrap_or_else(|| asked.framing())))
+        }
+    };
+    let headers = typed(headers, framing);
+    let mut batches = Batches {
+        pieces,
+        framing,
+        count: 0,
+        buf: BytesMut::new(),
+        ended: false,
+        failed: None,
+    };
+    let mut first = batches.next().await;
+    if !conn.streams() || asked.is_bodiless(status) {
+        // These have no way to send a body as it comes, or none at all.
+        let mut all = BytesMut::new();
+        while let Ok(Some(data)) = first {
+            all.extend_from_slice(&data);
+            first = batches.next().await;
+        }
+        drop(batches);
+        let answer = match first {
+            Ok(_) => Response::of_parts(status, headers, all.freeze()),
+            Err(error) => error.into_response(),
+        };
+        return Box::pin(send(conn, reading, asked, answer)).await;
+    }
+    let first = match first {
+        Ok(first) => first,
+        Err(error) => {
+            drop(batches);
+            return Box::pin(send(conn, reading, asked, error.into_response())).await;
+        }
+    };
+    conn.begin(asked, status, headers)?;
+    let mut next = Ok(first);
+    loop {
+        match next {
+            Ok(Some(data)) => conn.output.chunk(&data)?,
+            Ok(None) => break,
+            Err(error) => {
+                // Without the end of the chunks, so that nobody takes it for the whole.
+                if framing == Some(Framing::Lines) {
+                    conn.output.chunk(&last_line(&error))?;
+                }
+                return Err(error);
+            }
+        }
+        next = batches.next().await;
+    }
+    // It may hold the body that is to be read to its end.
+    drop(batches);
+    let goes_on = drain(&mut conn, &mut reading).await;
+    conn.output.end()?;
+    Ok(goes_on.then_some(conn))
 }
 
-fn describe(panic: &(dyn Any + Send)) -> String {
+fn typed(mut headers: HeaderMap, framing: Option<Framing>) -> HeaderMap {
+    let kind = match framing {
+        None => return headers,
+        Some(Framing::Lines) => "application/x-ndjson",
+        Some(Framing::Array) => "application/json",
+    };
+    headers
+        .entry(CONTENT_TYPE)
+        .or_insert(HeaderValue::from_static(kind));
+    headers
+}
+
+/// What went wrong in the middle of lines, as one more of them.
+fn last_line(error: &Error) -> Vec<u8> {
+    let message = match error.problem() {
+        Some(problem) => problem.to_string(),
+        None => "internal server error".to_owned(),
+    };
+    format!("{}\n", serde_json::json!({ "error": message })).into_bytes()
+}
+
+/// As much of a body as is there goes in one piece, up to here.
+const BATCH_BYTES: usize = 16 << 10;
+
+/// The pieces of a body, put together as far as they are there.
+struct Batches {
+    pieces: Pin<Box<dyn Stream<Item = Result<Bytes>> + Send>>,
+    framing: Option<Framing>,
+    count: u64,
+    buf: BytesMut,
+    ended: bool,
+    failed: Option<Error>,
+}
+
+impl Batches {
+    async fn next(&mut self) -> Result<Option<Bytes>> {
+        poll_fn(|cx| {
+            while !self.ended && self.buf.len() < BATCH_BYTES {
+                let polled = catch_unwind(AssertUnwindSafe(|| self.pieces.as_mut().poll_next(cx)));
+                let piece = polled
+                    .unwrap_or_else(|panic| Poll::Ready(Some(Err(Error::msg(describe(&*panic))))));
+                match piece {
+                    Poll::Pending if self.buf.is_empty() => return Poll::Pending,
+                    Poll::Pending => break,
+                    Poll::Ready(Some(Ok(data))) => self.put(&data),
+                    Poll::Ready(Some(Err(error))) => {
+                        self.ended = true;
+                        self.failed = Some(error);
+                    }
+                    Poll::Ready(None) => {
+                        self.ended = true;
+                        if self.framing == Some(Framing::Array) {
+                            let end: &[u8] = if self.count == 0 { b"[]" } else { b"]" };
+                            self.buf.extend_from_slice(end);
+                        }
+                    }
+                }
+            }
+            if !self.buf.is_empty() {
+                return Poll::Ready(Ok(Some(self.buf.split().freeze())));
+            }
+            Poll::Ready(self.failed.take().map_or(Ok(None), Err))
+        })
+        .await
+    }
+
+    fn put(&mut self, data: &[u8]) {
+        if self.framing == Some(Framing::Array) {
+            let before: &[u8] = if self.count == 0 { b"[" } else { b"," };
+            self.buf.extend_from_slice(before);
+        }
+        self.buf.extend_from_slice(data);
+        if self.framing == Some(Framing::Lines) {
+            self.buf.extend_from_slice(b"\n");
+        }
+        self.count += 1;
+    }
+}
+
+/// What `future` comes to, if it does in time.
+async fn within<T>(time: Duration, future: impl Future<Output = T>) -> Option<T> {
+    let mut future = pin!(future);
+    let mut over = pin!(sleep_until(Instant::now() + time));
+    poll_fn(|cx| match future.as_mut().poll(cx) {
+        Poll::Ready(value) => Poll::Ready(Some(value)),
+        Poll::Pending => over.as_mut().poll(cx).map(|()| None),
+    })
+    .await
+}
+
+/// What a panic says.
+pub(crate) fn describe(panic: &(dyn Any + Send)) -> String {
     let text = panic
         .downcast_ref::<&str>()
         .copied()

@@ -1,24 +1,34 @@
 //! The loop over bytes in memory: every argument, every answer, every way of reading.
 
 use std::cell::RefCell;
-use std::io::{self, Read};
+use std::collections::VecDeque;
+use std::io::{self, Read, Write};
+use std::rc::Rc;
+use std::sync::Arc;
 
 use bytes::{Bytes, BytesMut};
+use futures_util::{StreamExt, stream};
 use serde::{Deserialize, Serialize};
 use wire::{Event, Limits, ResponseDecoder, ResponseHead};
 
-use crate::raw::Conn;
+use crate::block_on::block_on;
+use crate::offload::Worker;
 use crate::run::serve;
-use crate::{Call, Error, Handler, IntoResponse, Json, Response, Result, StatusCode};
+use crate::source::{Conn, Source, Speech, Stream};
+use crate::sync::Lock;
+use crate::{
+    App, Body, Call, Error, Handler, IntoResponse, Json, Ndjson, Response, Result, StatusCode,
+    Streamed, raw, route,
+};
 
 /// Hands out at most `size` bytes per read, and complains now and then as signals make it.
-struct Trickle<'a> {
-    left: &'a [u8],
+struct Trickle {
+    left: VecDeque<u8>,
     size: usize,
     reads: usize,
 }
 
-impl Read for Trickle<'_> {
+impl Read for Trickle {
     fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
         self.reads += 1;
         if self.reads % 7 == 0 {
@@ -26,6 +36,22 @@ impl Read for Trickle<'_> {
         }
         let size = self.size.min(buf.len());
         self.left.read(&mut buf[..size])
+    }
+}
+
+impl Stream for Trickle {}
+
+/// What was written, for two to look at.
+#[derive(Clone, Default)]
+struct Written(Arc<Lock<Vec<u8>>>);
+
+impl Write for Written {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.0.lock().write(bytes)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
     }
 }
 
@@ -48,13 +74,23 @@ impl Answer {
 }
 
 fn run<M>(handler: impl Handler<M>, input: &[u8], size: usize) -> (Result<()>, Vec<u8>) {
-    let mut output = vec![];
+    let app = App::new().function("f", route::any(""), handler);
+    run_app(app, input, size)
+}
+
+fn run_app(app: App, input: &[u8], size: usize) -> (Result<()>, Vec<u8>) {
+    let output = Written::default();
     let reader = Trickle {
-        left: input,
+        left: input.to_vec().into(),
         size,
         reads: 0,
     };
-    let result = serve(Conn::new(reader, &mut output), handler);
+    let conn = Conn::new(Speech::Http, reader, output.clone());
+    let result = block_on(async {
+        let app = app.ready(true).await?;
+        serve(app, Source::One(Some(Box::new(conn))), Worker::Here).await
+    });
+    let output = std::mem::take(&mut *output.0.lock());
     (result, output)
 }
 
@@ -93,11 +129,12 @@ fn post(body: &[u8]) -> Vec<u8> {
 }
 
 /// The answer to one POST, which must be the same however the request is read.
-fn answer<M>(mut handler: impl Handler<M>, body: &[u8]) -> Answer {
+fn answer<M: 'static>(handler: impl Handler<M>, body: &[u8]) -> Answer {
     let input = post(body);
-    let (result, whole) = run(Borrowed(&mut handler), &input, usize::MAX);
+    let handler = Twice(Rc::new(RefCell::new(handler)));
+    let (result, whole) = run(handler.clone(), &input, usize::MAX);
     result.expect("a clean end");
-    let (result, bytewise) = run(Borrowed(&mut handler), &input, 1);
+    let (result, bytewise) = run(handler, &input, 1);
     result.expect("a clean end");
     assert_eq!(whole, bytewise);
     let answer = answers(&whole, &[false]).remove(0);
@@ -105,11 +142,19 @@ fn answer<M>(mut handler: impl Handler<M>, body: &[u8]) -> Answer {
     answer
 }
 
-struct Borrowed<'a, H>(&'a mut H);
+struct Twice<H>(Rc<RefCell<H>>);
 
-impl<M, H: Handler<M>> Handler<(Borrowed<'static, ()>, M)> for Borrowed<'_, H> {
-    async fn call(&mut self, call: Call) -> Response {
-        self.0.call(call).await
+impl<H> Clone for Twice<H> {
+    fn clone(&self) -> Self {
+        Self(self.0.clone())
+    }
+}
+
+impl<M: 'static, H: Handler<M>> Handler<(Twice<()>, M)> for Twice<H> {
+    const STREAMS: bool = H::STREAMS;
+
+    fn call(&mut self, call: Call) -> crate::Answer {
+        self.0.borrow_mut().call(call)
     }
 }
 
@@ -210,39 +255,34 @@ fn a_call_knows_who_asks_for_what() {
 
 #[test]
 fn every_answer_has_its_type_and_status() {
-    fn check(
-        handler_answer: impl IntoResponse + Clone,
+    fn check<T: IntoResponse + 'static>(
+        handler: impl Fn() -> T + 'static,
         status: u16,
         content_type: &str,
         body: &str,
     ) {
-        let answer = answer(move || handler_answer.clone(), b"");
+        let answer = answer(move || handler().into_response(), b"");
         assert_eq!(answer.head.status, status, "{body}");
         assert_eq!(answer.header("content-type"), content_type, "{body}");
         assert_eq!(answer.text(), body);
         assert_eq!(answer.header("content-length"), body.len().to_string());
     }
-    check((), 200, "", "");
-    check("text", 200, "text/plain; charset=utf-8", "text");
-    check("text".to_owned(), 200, "text/plain; charset=utf-8", "text");
-    check(b"data".to_vec(), 200, "application/octet-stream", "data");
-    check(
-        Bytes::from_static(b"data"),
-        200,
-        "application/octet-stream",
-        "data",
-    );
-    check(Json([1, 2]), 200, "application/json", "[1,2]");
-    check(StatusCode::NOT_FOUND, 404, "", "");
-    check(
-        (StatusCode::CREATED, Json("x")),
-        201,
-        "application/json",
-        "\"x\"",
-    );
-    let page = Response::new(StatusCode::IM_A_TEAPOT)
-        .header("content-type", "text/html")
-        .body("<p>");
+    const TEXT: &str = "text/plain; charset=utf-8";
+    check(|| (), 200, "", "");
+    check(|| "text", 200, TEXT, "text");
+    check(|| "text".to_owned(), 200, TEXT, "text");
+    check(|| b"data".to_vec(), 200, "application/octet-stream", "data");
+    let bytes = || Bytes::from_static(b"data");
+    check(bytes, 200, "application/octet-stream", "data");
+    check(|| Json([1, 2]), 200, "application/json", "[1,2]");
+    check(|| StatusCode::NOT_FOUND, 404, "", "");
+    let created = || (StatusCode::CREATED, Json("x"));
+    check(created, 201, "application/json", "\"x\"");
+    let page = || {
+        Response::new(StatusCode::IM_A_TEAPOT)
+            .header("content-type", "text/html")
+            .body("<p>")
+    };
     check(page, 418, "text/html", "<p>");
 }
 
@@ -275,19 +315,21 @@ fn what_a_caller_may_not_know_goes_to_the_log_only() {
 // C12
 #[test]
 fn an_answer_that_http_cannot_carry_is_a_500() {
-    let ok = || Response::new(StatusCode::OK);
-    let table = [
-        ok().header("x", "a\r\nSet-Cookie: b"),
-        ok().header("x y", "a"),
-        ok().header("x", "a\n").body("late"),
-        Response::new(StatusCode::CONTINUE),
-        Response::new(StatusCode::SWITCHING_PROTOCOLS).body("x"),
-        Response::new(StatusCode::from_u16(600).unwrap()),
-        (StatusCode::CONTINUE, "x").into_response(),
-        Json(std::collections::BTreeMap::from([((1, 2), 3)])).into_response(),
+    fn ok() -> Response {
+        Response::new(StatusCode::OK)
+    }
+    let table: [fn() -> Response; 8] = [
+        || ok().header("x", "a\r\nSet-Cookie: b"),
+        || ok().header("x y", "a"),
+        || ok().header("x", "a\n").body("late"),
+        || Response::new(StatusCode::CONTINUE),
+        || Response::new(StatusCode::SWITCHING_PROTOCOLS).body("x"),
+        || Response::new(StatusCode::from_u16(600).unwrap()),
+        || (StatusCode::CONTINUE, "x").into_response(),
+        || Json(std::collections::BTreeMap::from([((1, 2), 3)])).into_response(),
     ];
     for response in table {
-        let answer = answer(move || response.clone(), b"");
+        let answer = answer(response, b"");
         assert_eq!(answer.head.status, 500);
         assert_eq!(answer.text(), r#"{"error":"internal server error"}"#);
     }
@@ -316,20 +358,19 @@ fn an_argument_that_does_not_fit_is_a_400() {
     let text = answer(|text: String| text, b"\xff\xfe");
     assert_eq!(text.head.status, 400);
     assert!(
-        text.text()
-            .starts_with(r#"{"error":"the body is not UTF-8: "#),
+        text.text().starts_with(r#"{"error":"body: is not UTF-8: "#),
         "{}",
         text.text()
     );
     for (body, start) in [
         (
             &b""[..],
-            r#"{"error":"the body is empty where JSON is expected"}"#,
+            r#"{"error":"body: is empty where JSON is expected","details":[{"param":"body","message":"is empty where JSON is expected"}]}"#,
         ),
-        (b"{", r#"{"error":"the body is not the JSON expected: "#),
+        (b"{", r#"{"error":"body: is not the JSON expected: "#),
         (
             b"{\"item\":1}",
-            r#"{"error":"the body is not the JSON expected: "#,
+            r#"{"error":"body: is not the JSON expected: "#,
         ),
     ] {
         let answer = answer(|_: Json<Order>| -> () { unreachable!("no order") }, body);
@@ -413,14 +454,15 @@ fn a_chunked_request_is_one_body() {
 #[test]
 fn a_body_that_looks_like_a_request_is_a_body() {
     let body = b"GET / HTTP/1.1\r\n\r\n";
-    let calls = RefCell::new(0);
-    let echo = |body: Bytes| {
-        *calls.borrow_mut() += 1;
+    let calls = Rc::new(RefCell::new(0));
+    let counted = calls.clone();
+    let echo = move |body: Bytes| {
+        *counted.borrow_mut() += 1;
         body
     };
     let (_, output) = run(echo, &post(body), 1);
     assert_eq!(answers(&output, &[false])[0].body, body);
-    assert_eq!(calls.into_inner(), 1);
+    assert_eq!(*calls.borrow(), 1);
 }
 
 #[test]
@@ -454,7 +496,7 @@ fn anything_but_a_request_is_an_error_that_shows_it() {
 #[test]
 fn calls_and_answers_go_strictly_in_turn() {
     let input = [post(b"1"), post(b"2")].concat();
-    let mut conn = Conn::new(&input[..], vec![]);
+    let mut conn = raw::Conn::new(&input[..], vec![]);
     let ok = || Response::new(StatusCode::OK);
     assert!(conn.respond(ok()).is_err(), "no call yet");
     assert_eq!(conn.next_call().unwrap().unwrap().body(), "1");
@@ -464,4 +506,134 @@ fn calls_and_answers_go_strictly_in_turn() {
     assert_eq!(conn.next_call().unwrap().unwrap().body(), "2");
     conn.respond(ok()).unwrap();
     assert!(conn.next_call().unwrap().is_none());
+}
+
+fn chunked(pieces: &[&str]) -> Vec<u8> {
+    let mut input =
+        b"POST /t/a/f HTTP/1.1\r\nTransfer-Encoding: chunked\r\nFn_call_id: 1\r\n\r\n".to_vec();
+    for piece in pieces {
+        input.extend(format!("{:x}\r\n{piece}\r\n", piece.len()).bytes());
+    }
+    input.extend(b"0\r\n\r\n");
+    input
+}
+
+async fn double(rows: Ndjson<u64>) -> impl IntoResponse {
+    Streamed(rows.map(|row| row.map(|n| 2 * n)))
+}
+
+#[test]
+fn lines_go_as_they_come_however_they_are_read() {
+    let calls = [
+        chunked(&["1\n", "2\n3", "\r\n\n4"]),
+        post(b"5\n6\n"),
+        chunked(&[]),
+    ];
+    for size in [1, 2, 3, 5, 8, 13, usize::MAX] {
+        let (result, output) = run(double, &calls.concat(), size);
+        result.expect("a clean end");
+        let answers = answers(&output, &[false; 3]);
+        let texts: Vec<_> = answers.iter().map(Answer::text).collect();
+        assert_eq!(texts, ["2\n4\n6\n8\n", "10\n12\n", ""]);
+        assert_eq!(answers[0].header("content-type"), "application/x-ndjson");
+        assert_eq!(answers[0].header("transfer-encoding"), "chunked");
+        assert_eq!(answers[0].header("fn-call-id"), "1");
+    }
+}
+
+// B5: what a function does not read is not the next request.
+#[test]
+fn a_body_that_nobody_reads_is_no_request() {
+    let ignores = |_: Body| "done";
+    let hidden = "GET /hidden HTTP/1.1\r\n\r\n";
+    let input = [
+        post(hidden.as_bytes()),
+        chunked(&[hidden, hidden]),
+        post(b""),
+    ]
+    .concat();
+    for size in [1, 7, usize::MAX] {
+        let (result, output) = run(ignores, &input, size);
+        result.expect("a clean end");
+        assert!(
+            answers(&output, &[false; 3])
+                .iter()
+                .all(|a| a.text() == "done")
+        );
+    }
+}
+
+#[test]
+fn more_than_can_be_dropped_ends_the_process_behind_its_answer() {
+    let body = vec![b'x'; 3 << 20];
+    let input = [post(&body), post(b"next")].concat();
+    let (result, output) = run(|_: Body| "done", &input, usize::MAX);
+    result.expect("a clean end");
+    assert_eq!(answers(&output, &[false])[0].text(), "done");
+}
+
+#[test]
+fn a_flaw_in_what_comes_first_is_an_answer_like_any_other() {
+    let input = [post(b"nope\n1\n"), post(b"1\n")].concat();
+    let (result, output) = run(double, &input, usize::MAX);
+    result.expect("a clean end");
+    let answers = answers(&output, &[false; 2]);
+    assert_eq!(answers[0].head.status, 400);
+    assert!(
+        answers[0].text().starts_with(r#"{"error":"line 1: "#),
+        "{}",
+        answers[0].text()
+    );
+    assert_eq!(answers[1].text(), "2\n");
+}
+
+#[test]
+fn a_flaw_behind_that_breaks_the_answer_off_and_is_named() {
+    // Two pieces that cannot be there at once: the first has left before the second is read.
+    let slow = |rows: Ndjson<u64>| {
+        let rows = rows.then(|row| async {
+            let mut waited = false;
+            std::future::poll_fn(move |cx| {
+                cx.waker().wake_by_ref();
+                if std::mem::replace(&mut waited, true) {
+                    return std::task::Poll::Ready(());
+                }
+                std::task::Poll::Pending
+            })
+            .await;
+            row
+        });
+        Streamed(rows)
+    };
+    let (result, output) = run(slow, &post(b"1\nnope\n3\n"), usize::MAX);
+    let error = result.expect_err("a broken answer").to_string();
+    assert!(error.starts_with("line 2: "), "{error}");
+    let output = String::from_utf8(output).unwrap();
+    assert!(output.contains("\r\n1\n\r\n"), "{output}");
+    assert!(output.contains(r#"{"error":"line 2: "#), "{output}");
+    assert!(!output.ends_with("0\r\n\r\n"), "{output}");
+}
+
+#[test]
+fn a_panic_in_a_stream_breaks_the_answer_off() {
+    let panics = || {
+        let values = stream::iter(0..).map(|n| {
+            assert!(n < 100_000, "too many");
+            Ok::<u32, Error>(n)
+        });
+        Streamed(values)
+    };
+    let (result, output) = run(panics, &post(b""), usize::MAX);
+    let error = result.expect_err("a broken answer").to_string();
+    assert_eq!(error, "the function panicked: too many");
+    assert!(!output.ends_with(b"0\r\n\r\n"));
+}
+
+#[test]
+fn head_is_sent_no_stream() {
+    let input = b"HEAD / HTTP/1.1\r\nFn_call_id: 1\r\n\r\n";
+    let values = || Streamed(stream::iter([Ok::<_, Error>(1)]));
+    let (result, output) = run(values, input, usize::MAX);
+    result.expect("a clean end");
+    assert_eq!(answers(&output, &[true])[0].header("content-length"), "2");
 }

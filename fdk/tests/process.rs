@@ -1,13 +1,19 @@
 //! A real process between real pipes: what only shows there.
 
-use std::io::{Read, Write};
+use std::io::{BufRead, Read, Write};
+use std::net::TcpStream;
+use std::os::unix::net::UnixStream;
 use std::process::{Child, Command, ExitCode, Output, Stdio};
+use std::time::Duration;
+
+use fdk::{Ndjson, Path, State, Streamed, http};
+use futures_util::StreamExt;
 
 const ROLE: &str = "FDK_TEST_FUNCTION";
 
 fn main() -> ExitCode {
     if std::env::var_os(ROLE).is_some() {
-        return match fdk::run(function) {
+        return match role() {
             Ok(()) => ExitCode::SUCCESS,
             Err(error) => {
                 let _ = writeln!(std::io::stderr(), "Error: {error:?}");
@@ -19,8 +25,60 @@ fn main() -> ExitCode {
     children_cannot_eat_the_next_request();
     the_end_of_stdin_is_a_clean_exit();
     half_a_request_is_a_failure();
-    another_format_is_refused_at_once();
+    an_unknown_format_is_refused_at_once();
+    the_same_program_speaks_every_format();
+    the_index_is_told_without_a_startup();
+    a_startup_that_fails_is_told_and_ends_the_process();
+    state_is_let_go_at_the_end();
+    lines_come_back_one_by_one();
+    a_million_lines_take_no_more_memory_than_a_few();
+    it_can_be_tried_out_with_any_client();
     ExitCode::SUCCESS
+}
+
+fn role() -> fdk::Result<()> {
+    match std::env::var(ROLE).as_deref() {
+        Ok("app") => app().run_blocking(),
+        Ok("tokio") => tokio::runtime::Builder::new_current_thread()
+            .enable_time()
+            .build()?
+            .block_on(app().run()),
+        _ => fdk::run(function),
+    }
+}
+
+struct Db(String);
+
+fn app() -> fdk::App {
+    fdk::App::new()
+        .startup(|config: fdk::Config| async move {
+            let db = config.require("DB")?;
+            if db == "away" {
+                return Err(fdk::Error::msg("no database"));
+            }
+            Ok(Db(db))
+        })
+        .shutdown(|State(db): State<Db>| async move {
+            let _ = writeln!(std::io::stderr(), "closed {}", db.0);
+            fdk::Ok(())
+        })
+        .function(
+            "db",
+            http::any("/db/{n:int}"),
+            |State(db): State<Db>, Path(n): Path<u32>| format!("{} {n}", db.0),
+        )
+        .function("double", http::post("/double"), |rows: Ndjson<u64>| {
+            Streamed(rows.map(|row| row.map(|n| 2 * n)))
+        })
+        .function("memory", http::any("/memory"), || peak_kb().to_string())
+}
+
+/// The most memory this process had, in KB.
+fn peak_kb() -> u64 {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
+    line.and_then(|line| line.split_whitespace().next()?.parse().ok())
+        .unwrap_or_default()
 }
 
 #[expect(
@@ -121,13 +179,288 @@ fn half_a_request_is_a_failure() {
     assert!(log.contains("stream ended within the head"), "{log}");
 }
 
-fn another_format_is_refused_at_once() {
-    let output = call(&[("FN_FORMAT", "json")], &post("x"));
+fn an_unknown_format_is_refused_at_once() {
+    let output = call(&[("FN_FORMAT", "xml")], &post("x"));
     assert_eq!(output.status.code(), Some(1));
     assert!(output.stdout.is_empty());
     let log = String::from_utf8_lossy(&output.stderr);
     assert!(
-        log.contains("FN_FORMAT is \"json\" but this function speaks \"http\" only"),
+        log.contains("FN_FORMAT is \"xml\", expected http, json"),
         "{log}"
     );
 }
+
+fn the_same_program_speaks_every_format() {
+    let output = call(&[("FN_FORMAT", "http")], &post("Änn"));
+    assert!(String::from_utf8_lossy(&output.stdout).ends_with("\r\n\r\nÄnn"));
+
+    let json = |body: &str| {
+        format!(
+            "{{\"call_id\":\"7\",\"deadline\":\"2018-06-01T10:00:30.000Z\",\"body\":\"{body}\",\
+             \"content_type\":\"text/plain\",\"protocol\":{{\"type\":\"http\",\"method\":\"POST\",\
+             \"request_url\":\"http://h/t/a/f?x=1\",\"headers\":{{\"Host\":[\"h\"]}}}}}}\n"
+        )
+    };
+    let output = call(&[("FN_FORMAT", "json")], &(json("Änn") + &json("b")));
+    let said = String::from_utf8_lossy(&output.stdout).into_owned();
+    let answers: Vec<serde_json::Value> = said
+        .lines()
+        .map(|line| serde_json::from_str(line).expect("JSON"))
+        .collect();
+    assert_eq!(
+        (&answers[0]["body"], &answers[1]["body"]),
+        (&"Änn".into(), &"b".into())
+    );
+    assert_eq!(answers[0]["protocol"]["status_code"], 200);
+    assert_eq!(answers[0]["content_type"], "text/plain; charset=utf-8");
+
+    let event = "{\"cloudEventsVersion\":\"0.1\",\"eventID\":\"7\",\"contentType\":\"application/json\",\
+                 \"extensions\":{\"protocol\":{\"method\":\"POST\",\"request_url\":\"http://h/\"}},\
+                 \"data\":{\"a\":[1]}}\n";
+    let output = call(&[("FN_FORMAT", "cloudevent")], event);
+    let answer: serde_json::Value = serde_json::from_slice(&output.stdout).expect("JSON");
+    assert_eq!(answer["data"], "{\"a\":[1]}", "text, as the function says");
+    assert_eq!(answer["contentType"], "text/plain");
+    assert_eq!(answer["eventID"], "7");
+
+    let settings = [
+        ("FN_FORMAT", "default"),
+        ("FN_METHOD", "POST"),
+        ("FN_REQUEST_URL", "http://h/t/a/f"),
+        ("FN_CALL_ID", "7"),
+    ];
+    let output = call(&settings, "Änn");
+    assert_eq!(String::from_utf8_lossy(&output.stdout), "Änn");
+    assert!(output.status.success());
+
+    over_a_socket();
+}
+
+fn over_a_socket() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let socket = folder.path().join("lsnr.sock");
+    let listener = format!("unix:{}", socket.display());
+    let settings = [("FN_FORMAT", "http-stream"), ("FN_LISTENER", &listener)];
+    let mut child = start(&settings);
+    until(|| socket.exists());
+    let link = std::fs::read_link(&socket).expect("a link");
+    assert!(link.is_relative() && link.parent() == Some(std::path::Path::new("")));
+    let mut first = UnixStream::connect(&socket).expect("a connection");
+    let mut second = UnixStream::connect(&socket).expect("another connection");
+    let plain =
+        "POST /call HTTP/1.1\r\nHost: localhost\r\nFn-Call-Id: 8\r\nContent-Length: 2\r\n\r\nhi";
+    let wrapped = "POST /call HTTP/1.1\r\nHost: localhost\r\nFn-Call-Id: 9\r\nContent-Length: 5\r\n\
+                   Fn-Http-Method: PUT\r\nFn-Http-Request-Url: http://h/t/a/f\r\nFn-Http-H-X-Own: 1\r\n\r\nquery";
+    for stream in [&mut first, &mut second] {
+        for _ in 0..2 {
+            let answer = exchange(stream, plain, "hi");
+            assert!(answer.starts_with("HTTP/1.1 200 OK\r\n"), "{answer}");
+            assert!(answer.contains("Fn-Call-Id: 8\r\n"), "{answer}");
+        }
+        let answer = exchange(stream, wrapped, "query");
+        assert!(answer.contains("Fn-Http-Status: 200\r\n"), "{answer}");
+        assert!(answer.contains("Content-Type: text/plain"), "{answer}");
+    }
+    child.kill().expect("it runs still");
+    child.wait().expect("its end");
+}
+
+/// Sends a request and reads until the answer ends with `end`.
+fn exchange(stream: &mut (impl Read + Write), request: &str, end: &str) -> String {
+    stream.write_all(request.as_bytes()).expect("a request");
+    let mut answer = Vec::new();
+    while !answer.ends_with(format!("\r\n\r\n{end}").as_bytes()) {
+        let mut buf = [0; 4096];
+        let length = stream.read(&mut buf).expect("an answer");
+        assert_ne!(length, 0, "{}", String::from_utf8_lossy(&answer));
+        answer.extend_from_slice(&buf[..length]);
+    }
+    String::from_utf8(answer).expect("text")
+}
+
+#[expect(
+    clippy::disallowed_methods,
+    reason = "no runtime is here to be blocked"
+)]
+fn until(done: impl Fn() -> bool) {
+    for _ in 0..1000 {
+        if done() {
+            return;
+        }
+        std::thread::sleep(Duration::from_millis(10));
+    }
+    panic!("not within ten seconds");
+}
+
+const INDEX: &str =
+    "GET /_fn/index HTTP/1.1\r\nHost: fn\r\nFn-Control: index\r\nContent-Length: 0\r\n\r\n";
+
+fn the_index_is_told_without_a_startup() {
+    for role in ["app", "tokio"] {
+        let settings = [(ROLE, role), ("FN_INDEXING", "1"), ("DB", "away")];
+        let output = call(&settings, INDEX);
+        assert!(output.status.success(), "{output:?}");
+        let text = String::from_utf8_lossy(&output.stdout).into_owned();
+        let (head, body) = text.split_once("\r\n\r\n").expect("a head");
+        assert!(
+            head.contains("Content-Type: application/vnd.fn.index+json"),
+            "{head}"
+        );
+        let index: serde_json::Value = serde_json::from_str(body).expect("JSON");
+        let names: Vec<_> = index["functions"]
+            .as_array()
+            .expect("a list")
+            .iter()
+            .map(|function| function["name"].as_str().unwrap_or_default())
+            .collect();
+        assert_eq!(names, ["db", "double", "memory"]);
+    }
+    // One function without a route leaves that to func.yaml.
+    let output = call(&[("FN_INDEXING", "1")], INDEX);
+    let text = String::from_utf8_lossy(&output.stdout).into_owned();
+    assert!(text.starts_with("HTTP/1.1 501 "), "{text}");
+}
+
+fn a_startup_that_fails_is_told_and_ends_the_process() {
+    for (db, told) in [
+        (Some("away"), "startup failed: no database"),
+        (None, "startup failed: the setting DB is missing"),
+    ] {
+        let mut settings = vec![(ROLE, "app")];
+        settings.extend(db.map(|db| ("DB", db)));
+        let output = call(&settings, &post("x"));
+        assert_eq!(output.status.code(), Some(1));
+        assert!(output.stdout.is_empty());
+        let log = String::from_utf8_lossy(&output.stderr);
+        assert!(log.contains(told), "{log}");
+    }
+}
+
+fn state_is_let_go_at_the_end() {
+    for role in ["app", "tokio"] {
+        let settings = [(ROLE, role), ("DB", "db"), ("FN_FN_NAME", "db")];
+        let request = "GET /t/a/db/6 HTTP/1.1\r\nFn_call_id: 7\r\n\r\n";
+        let output = call(&settings, &request.repeat(3));
+        let said = String::from_utf8_lossy(&output.stdout);
+        assert_eq!(said.matches("\r\n\r\ndb 6").count(), 3, "{said}");
+        let log = String::from_utf8_lossy(&output.stderr);
+        assert_eq!(log, "closed db\n");
+        assert!(output.status.success());
+    }
+}
+
+const CHUNKED: &str =
+    "POST /t/a/double HTTP/1.1\r\nFn_call_id: 7\r\nTransfer-Encoding: chunked\r\n\r\n";
+
+// Each answer is waited for before the next line is sent, so one that waits for all would hang.
+fn lines_come_back_one_by_one() {
+    for role in ["app", "tokio"] {
+        let settings = [(ROLE, role), ("DB", "db"), ("FN_FN_NAME", "double")];
+        let mut child = start(&settings);
+        let mut stdin = child.stdin.take().expect("stdin is piped");
+        let mut stdout = child.stdout.take().expect("stdout is piped");
+        for round in 0..2 {
+            stdin.write_all(CHUNKED.as_bytes()).expect("a head");
+            for line in 1..=3 {
+                stdin
+                    .write_all(format!("2\r\n{line}\n\r\n").as_bytes())
+                    .expect("a line");
+                let end = format!("\r\n2\r\n{}\n\r\n", 2 * line);
+                let mut answer = String::from("\r\n");
+                while !answer.ends_with(&end) {
+                    let mut buf = [0; 4096];
+                    let length = stdout.read(&mut buf).expect("an answer");
+                    assert_ne!(length, 0, "{round} {answer}");
+                    answer.push_str(std::str::from_utf8(&buf[..length]).expect("text"));
+                }
+            }
+            stdin.write_all(b"0\r\n\r\n").expect("an end");
+            let mut end = [0; 5];
+            stdout.read_exact(&mut end).expect("an end");
+            assert_eq!(&end, b"0\r\n\r\n");
+        }
+        drop(stdin);
+        assert!(child.wait().expect("its end").success());
+    }
+}
+
+fn a_million_lines_take_no_more_memory_than_a_few() {
+    let peak_after = |lines: u64| {
+        let mut child = start(&[(ROLE, "app"), ("DB", "db")]);
+        let mut stdin = child.stdin.take().expect("stdin is piped");
+        let mut stdout = child.stdout.take().expect("stdout is piped");
+        let writer = std::thread::spawn(move || {
+            let double = CHUNKED.replace("Fn_call_id", "Fn-Function: double\r\nFn_call_id");
+            stdin.write_all(double.as_bytes()).expect("a head");
+            use std::fmt::Write as _;
+
+            let mut chunk = String::new();
+            for line in 1..=lines {
+                let _ = writeln!(chunk, "{line}");
+                if chunk.len() > 60_000 || line == lines {
+                    let framed = format!("{:x}\r\n{chunk}\r\n", chunk.len());
+                    stdin.write_all(framed.as_bytes()).expect("lines");
+                    chunk.clear();
+                }
+            }
+            let memory = "GET / HTTP/1.1\r\nFn-Function: memory\r\nFn_call_id: 8\r\n\r\n";
+            stdin
+                .write_all(format!("0\r\n\r\n{memory}").as_bytes())
+                .expect("an end");
+        });
+        let mut answer = Vec::new();
+        stdout.read_to_end(&mut answer).expect("answers");
+        writer.join().expect("the writer");
+        assert!(child.wait().expect("its end").success());
+        let answer = String::from_utf8(answer).expect("text");
+        assert!(
+            answer.contains(&format!("\n{}\n\r\n", 2 * lines)),
+            "the last line"
+        );
+        let (_, peak) = answer.rsplit_once("\r\n\r\n").expect("a body");
+        peak.parse::<u64>().expect("a number")
+    };
+    let (few, many) = (peak_after(1000), peak_after(1_000_000));
+    assert!(many < few + 4096, "{few} KB and {many} KB");
+}
+
+fn it_can_be_tried_out_with_any_client() {
+    let mut child = Command::new(std::env::current_exe().expect("the test knows its own path"))
+        .args(["--serve", "127.0.0.1:0"])
+        .env(ROLE, "app")
+        .env("DB", "db")
+        .env_remove("FN_FORMAT")
+        .stdin(Stdio::null())
+        .stdout(Stdio::null())
+        .stderr(Stdio::piped())
+        .spawn()
+        .expect("the test can start itself");
+    let mut log = std::io::BufReader::new(child.stderr.take().expect("stderr is piped"));
+    let mut line = String::new();
+    log.read_line(&mut line).expect("a line");
+    let address = line
+        .trim()
+        .strip_prefix("listening on http://")
+        .expect("an address");
+    let mut kept = TcpStream::connect(address).expect("a connection");
+    let mut other = TcpStream::connect(address).expect("another connection");
+    other.write_all(b"what?\r\n\r\n").expect("nonsense");
+    for stream in [
+        &mut kept,
+        &mut TcpStream::connect(address).expect("a third one"),
+    ] {
+        let request = "GET /db/6 HTTP/1.1\r\nHost: h\r\n\r\n";
+        let answer = exchange(stream, request, "db 6");
+        assert!(answer.starts_with("HTTP/1.1 200 OK\r\n"), "{answer}");
+    }
+    let missing = exchange(
+        &mut kept,
+        "GET /db/x HTTP/1.1\r\nHost: h\r\n\r\n",
+        NO_FUNCTION,
+    );
+    assert!(missing.starts_with("HTTP/1.1 404 "), "{missing}");
+    child.kill().expect("it runs still");
+    child.wait().expect("its end");
+}
+
+const NO_FUNCTION: &str = r#"{"error":"no function for /db/x"}"#;

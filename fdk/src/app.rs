@@ -1,0 +1,392 @@
+use std::any::{Any, TypeId};
+use std::cell::RefCell;
+use std::fmt;
+use std::pin::Pin;
+use std::rc::Rc;
+use std::sync::Arc;
+
+use http::{Method, StatusCode};
+
+use crate::block_on::block_on;
+use crate::call::{Call, Function, Shared};
+use crate::convert::{Conversion, Source as ConvertSource};
+use crate::error::{Error, Result};
+use crate::extract::{Config, State};
+use crate::handler::Handler;
+use crate::index;
+use crate::layers::{CatchPanic, Layer, Next};
+use crate::offload::Worker;
+use crate::response::Response;
+use crate::route::Route;
+use crate::run;
+use crate::testing::TestApp;
+
+type Local<T> = Pin<Box<dyn Future<Output = T>>>;
+type Made = (TypeId, Arc<dyn Any + Send + Sync>);
+type Startup = Box<dyn FnOnce(Config) -> Local<Result<Made>>>;
+type Shutdown = Box<dyn FnOnce(&Shared) -> Result<Local<Result<()>>>>;
+
+/// Several functions in one program, with what they share.
+///
+/// ```no_run
+/// use std::sync::Mutex;
+///
+/// use fdk::{App, Json, Path, State, StatusCode, http};
+///
+/// type Shelf = Mutex<Vec<String>>;
+///
+/// fn add(State(shelf): State<Shelf>, Json(item): Json<String>) -> StatusCode {
+///     shelf.lock().unwrap().push(item);
+///     StatusCode::CREATED
+/// }
+///
+/// async fn show(Path(index): Path<usize>, shelf: State<Shelf>) -> fdk::Result<String> {
+///     let item = shelf.lock().unwrap().get(index).cloned();
+///     item.ok_or_else(|| fdk::Error::public(StatusCode::NOT_FOUND, "no such item"))
+/// }
+///
+/// fn main() -> fdk::Result<()> {
+///     App::new()
+///         .startup(|_| async { fdk::Ok(Shelf::default()) })
+///         .function("add", http::post("/items"), add)
+///         .function("show", http::get("/items/{index:int}"), show)
+///         .run_blocking()
+/// }
+/// ```
+///
+/// The server asks the program which functions it has when it is deployed with `indexing: true` in
+/// func.yaml. Each container then serves one of them, whose name it is told.
+#[derive(Default)]
+pub struct App {
+    pub(crate) functions: Vec<Entry>,
+    layers: Vec<Box<dyn Layer>>,
+    shared: Shared,
+    startups: Vec<Startup>,
+    shutdowns: Vec<Shutdown>,
+}
+
+impl fmt::Debug for App {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let names = self.functions.iter().map(|entry| &entry.function.name);
+        f.debug_list().entries(names).finish()
+    }
+}
+
+/// One function of an app.
+pub(crate) struct Entry {
+    pub(crate) function: Arc<Function>,
+    pub(crate) route: Route,
+    pub(crate) streams: bool,
+    next: Next,
+}
+
+impl App {
+    /// An app without functions.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Adds a function. Its name is what the server knows it by, so no other may have it.
+    #[must_use]
+    pub fn function<H, Marker>(mut self, name: impl Into<String>, route: Route, handler: H) -> Self
+    where
+        H: Handler<Marker>,
+    {
+        let handler = Rc::new(RefCell::new(handler));
+        // Borrowed for the arguments only, and not while the answer is waited for.
+        let next = Next::new(move |call| handler.borrow_mut().call(call));
+        let function = Function {
+            name: name.into(),
+            bound: route.bound.clone(),
+        };
+        self.functions.push(Entry {
+            function: Arc::new(function),
+            route,
+            streams: H::STREAMS,
+            next,
+        });
+        self
+    }
+
+    /// Puts a layer around all functions; the first one is the outermost.
+    #[must_use]
+    pub fn layer(mut self, layer: impl Layer + 'static) -> Self {
+        self.layers.push(Box::new(layer));
+        self
+    }
+
+    /// Shares a value with all calls: see [`State`].
+    #[must_use]
+    pub fn state<T: Send + Sync + 'static>(mut self, value: T) -> Self {
+        let state = Arc::new(value);
+        self.shared.states.insert(TypeId::of::<T>(), state);
+        self
+    }
+
+    /// Makes a value before the first call, once per container: a connection to a database, say.
+    /// Calls find it as [`State`].
+    ///
+    /// While it runs the container is starting. If it fails, the process ends, and callers are told
+    /// that the function did not start.
+    #[must_use]
+    pub fn startup<F, R, T, E>(mut self, make: F) -> Self
+    where
+        F: FnOnce(Config) -> R + 'static,
+        R: Future<Output = Result<T, E>> + 'static,
+        T: Send + Sync + 'static,
+        E: Into<Error>,
+    {
+        self.startups.push(Box::new(|config| {
+            let made = make(config);
+            Box::pin(async move {
+                let value = made.await.map_err(Into::into)?;
+                let state: Arc<dyn Any + Send + Sync> = Arc::new(value);
+                Ok((TypeId::of::<T>(), state))
+            })
+        }));
+        self
+    }
+
+    /// Runs when the server is done with the container. It has five seconds.
+    #[must_use]
+    pub fn shutdown<F, R, T, E>(mut self, end: F) -> Self
+    where
+        F: FnOnce(State<T>) -> R + 'static,
+        R: Future<Output = Result<(), E>> + 'static,
+        T: Send + Sync + 'static,
+        E: Into<Error>,
+    {
+        self.shutdowns.push(Box::new(|shared| {
+            let ended = end(State::find(shared)?);
+            Ok(Box::pin(async move { ended.await.map_err(Into::into) }))
+        }));
+        self
+    }
+
+    /// Adds a converter for [`Bind`](crate::Bind) arguments of type `T`.
+    #[must_use]
+    pub fn converter<T, F>(mut self, converter: F) -> Self
+    where
+        T: 'static,
+        F: Fn(&ConvertSource<'_>) -> Conversion<T> + Send + Sync + 'static,
+    {
+        self.shared.converters.add(converter);
+        self
+    }
+
+    /// What the program answers a server that asks which functions it has.
+    pub fn index(&self) -> serde_json::Value {
+        index::document(self)
+    }
+
+    /// The app for tests: calls without a server.
+    pub fn test(self) -> TestApp {
+        TestApp::new(self)
+    }
+
+    /// Serves calls until the server is done with this process.
+    ///
+    /// The thread sleeps while there is no call, and futures are polled on it. Functions that need
+    /// a runtime, such as those that use tokio, want [`run`](Self::run).
+    ///
+    /// # Errors
+    ///
+    /// As for [`fdk::run`](crate::run()); or startup failed, or two functions have one name.
+    pub fn run_blocking(self) -> Result<()> {
+        block_on(run::main(self, Worker::Here))
+    }
+
+    /// As [`run_blocking`](Self::run_blocking), within any runtime: calls are waited for on another
+    /// thread, so that the runtime's own tasks go on meanwhile.
+    ///
+    /// ```no_run
+    /// # use fdk::{App, http};
+    /// #[tokio::main(flavor = "current_thread")]
+    /// async fn main() -> fdk::Result<()> {
+    ///     let later = || async {
+    ///         tokio::time::sleep(std::time::Duration::from_millis(10)).await;
+    ///         "later"
+    ///     };
+    ///     App::new().function("later", http::any("/later"), later).run().await
+    /// }
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// As for [`run_blocking`](Self::run_blocking).
+    pub async fn run(self) -> Result<()> {
+        run::main(self, Worker::thread()?).await
+    }
+
+    /// What is wrong with the functions themselves.
+    pub(crate) fn check(&self) -> Vec<(String, String)> {
+        let mut wrong = Vec::new();
+        for (at, entry) in self.functions.iter().enumerate() {
+            let name = &entry.function.name;
+            let before = &self.functions[..at];
+            if before
+                .iter()
+                .any(|other| other.function.name.eq_ignore_ascii_case(name))
+            {
+                wrong.push((name.clone(), "another function has this name".to_owned()));
+            }
+        }
+        wrong
+    }
+
+    /// The app ready for calls. Startup is left out where it only has to say what it is.
+    pub(crate) async fn ready(mut self, with_startup: bool) -> Result<Ready> {
+        let wrong = self.check();
+        if let Some((name, what)) = wrong.first() {
+            return Err(Error::msg(format!("function {name:?}: {what}")));
+        }
+        let index = self.index();
+        if with_startup {
+            for startup in std::mem::take(&mut self.startups) {
+                let (kind, state) = startup(Config::new())
+                    .await
+                    .map_err(|error| Error::msg(format!("startup failed: {error}")))?;
+                self.shared.states.insert(kind, state);
+            }
+        }
+        let layers = self.layers;
+        let functions = self.functions.into_iter().map(|mut entry| {
+            let wrapped = layers
+                .iter()
+                .rev()
+                .fold(entry.next, |next, layer| layer.wrap(next));
+            entry.next = CatchPanic.wrap(wrapped);
+            entry
+        });
+        Ok(Ready {
+            functions: functions.collect(),
+            shared: Arc::new(self.shared),
+            // What was not made cannot be let go.
+            shutdowns: if with_startup {
+                self.shutdowns
+            } else {
+                Vec::new()
+            },
+            index,
+        })
+    }
+}
+
+/// An app that has started.
+pub(crate) struct Ready {
+    functions: Vec<Entry>,
+    shared: Arc<Shared>,
+    shutdowns: Vec<Shutdown>,
+    pub(crate) index: serde_json::Value,
+}
+
+/// Which function a call is for.
+pub(crate) struct Match<'a> {
+    entry: &'a Entry,
+    params: Vec<(String, String)>,
+}
+
+impl Match<'_> {
+    pub(crate) fn streams(&self) -> bool {
+        self.entry.streams
+    }
+}
+
+impl Ready {
+    /// The function that the server named, by header or in the environment, or the only one there
+    /// is; where nobody names one, the one whose route fits.
+    pub(crate) fn find(
+        &self,
+        method: &Method,
+        path: &str,
+        named: Option<&str>,
+    ) -> Result<Match<'_>, Box<Response>> {
+        let own = own_path(path);
+        let entry = match named {
+            Some(name) => self
+                .functions
+                .iter()
+                .find(|entry| entry.function.name == name),
+            None => None,
+        };
+        // func.yaml may call it otherwise.
+        let only = match &self.functions[..] {
+            [only] if named.is_some() || only.route.pattern.is_empty() => Some(only),
+            _ => None,
+        };
+        if let Some(entry) = entry.or(only) {
+            let found = [own, path]
+                .into_iter()
+                .find_map(|path| entry.route.matches(path));
+            return Ok(Match {
+                entry,
+                params: found.unwrap_or_default(),
+            });
+        }
+        if let Some(name) = named {
+            let message = format!("this image has no function {name:?}");
+            let response = Response::error(StatusCode::NOT_FOUND, &message);
+            return Err(Box::new(response.header("fn-error", "unknown-function")));
+        }
+        self.by_route(method, own, path)
+    }
+
+    fn by_route(&self, method: &Method, own: &str, path: &str) -> Result<Match<'_>, Box<Response>> {
+        let mut fitting = self.functions.iter().filter_map(|entry| {
+            let paths = [path, own].into_iter();
+            let params = paths
+                .into_iter()
+                .find_map(|path| entry.route.matches(path))?;
+            Some(Match { entry, params })
+        });
+        let mut allowed = Vec::new();
+        // A literal path beats one that a parameter would take, too.
+        let mut found: Option<Match<'_>> = None;
+        for fit in &mut fitting {
+            if !fit.entry.route.takes(method) {
+                allowed.extend(fit.entry.route.methods.iter().map(Method::as_str));
+            } else if found
+                .as_ref()
+                .is_none_or(|old| fit.params.len() < old.params.len())
+            {
+                found = Some(fit);
+            }
+        }
+        match found {
+            Some(found) => Ok(found),
+            None if allowed.is_empty() => {
+                let message = format!("no function for {path}");
+                Err(Box::new(Response::error(StatusCode::NOT_FOUND, &message)))
+            }
+            None => {
+                let message = format!("{method} is not allowed for {path}");
+                let response = Response::error(StatusCode::METHOD_NOT_ALLOWED, &message);
+                Err(Box::new(response.header("allow", allowed.join(", "))))
+            }
+        }
+    }
+
+    /// The function's answer.
+    pub(crate) async fn answer(&self, found: Match<'_>, call: Call) -> Response {
+        let Match { entry, params } = found;
+        let call = call.of(&self.shared, &entry.function, params);
+        entry.next.run(call).await
+    }
+
+    /// Lets the functions' state go.
+    pub(crate) async fn end(self) -> Result<()> {
+        for shutdown in self.shutdowns {
+            shutdown(&self.shared)?.await?;
+        }
+        Ok(())
+    }
+}
+
+/// The path behind what the server puts before it: `/t/<app>` or `/r/<app>`.
+fn own_path(path: &str) -> &str {
+    let rest = path
+        .strip_prefix("/t/")
+        .or_else(|| path.strip_prefix("/r/"));
+    let Some(rest) = rest else { return path };
+    rest.find('/').map_or("/", |start| &rest[start..])
+}

@@ -1,0 +1,292 @@
+//! The formats that are not HTTP: a JSON object for each call and each answer, and one bare body.
+
+use std::collections::BTreeMap;
+
+use bytes::Bytes;
+use http::header::{CONTENT_TYPE, HOST, HeaderName, HeaderValue};
+use http::{HeaderMap, Method, StatusCode};
+use serde::{Deserialize, Serialize};
+use serde_json::value::RawValue;
+use wire::{JsonScanner, RequestHead};
+
+use crate::error::{Error, Result};
+use crate::input::Joined;
+use crate::output::Asked;
+use crate::source::{Arrival, Reader, head};
+
+const CALL_ID: HeaderName = HeaderName::from_static("fn_call_id");
+const DEADLINE: HeaderName = HeaderName::from_static("fn_deadline");
+const URL: HeaderName = HeaderName::from_static("fn_request_url");
+
+#[derive(Default, Deserialize)]
+#[serde(default)]
+struct Protocol {
+    method: String,
+    request_url: String,
+    headers: BTreeMap<String, Vec<String>>,
+}
+
+#[derive(Serialize)]
+struct SaidProtocol {
+    status_code: u16,
+    headers: BTreeMap<String, Vec<String>>,
+}
+
+impl SaidProtocol {
+    fn new(status: StatusCode, headers: &HeaderMap) -> Self {
+        let mut all = BTreeMap::<String, Vec<String>>::new();
+        for (name, value) in headers {
+            let value = String::from_utf8_lossy(value.as_bytes()).into_owned();
+            all.entry(name.to_string()).or_default().push(value);
+        }
+        Self {
+            status_code: status.as_u16(),
+            headers: all,
+        }
+    }
+}
+
+/// The next object on the stream, whose end is between two of them.
+fn object(input: &mut Reader) -> Result<Option<Bytes>> {
+    let mut scanner = JsonScanner::new(u64::MAX);
+    loop {
+        if let Some(range) = scanner.scan(input.buf())? {
+            let object = input.buf().split_to(range.end).freeze();
+            return Ok(Some(object.slice(range.start..)));
+        }
+        if !input.fill()? {
+            let blank = input.buf().iter().all(u8::is_ascii_whitespace);
+            return if blank {
+                Ok(None)
+            } else {
+                Err(Error::msg("stream ended within a JSON object"))
+            };
+        }
+    }
+}
+
+fn request(
+    protocol: &Protocol,
+    id: &str,
+    deadline: Option<&str>,
+    content_type: Option<&str>,
+) -> Result<RequestHead> {
+    let mut headers = HeaderMap::new();
+    for (name, values) in &protocol.headers {
+        let name = HeaderName::from_bytes(name.as_bytes())?;
+        for value in values {
+            headers.try_append(name.clone(), HeaderValue::from_str(value)?)?;
+        }
+    }
+    let url = &protocol.request_url;
+    let own = [
+        (CALL_ID, Some(id)),
+        (DEADLINE, deadline),
+        (URL, Some(url.as_str()).filter(|url| !url.is_empty())),
+        (CONTENT_TYPE, content_type.filter(|kind| !kind.is_empty())),
+    ];
+    for (name, value) in own {
+        if let Some(value) = value {
+            headers.try_insert(name, HeaderValue::from_str(value)?)?;
+        }
+    }
+    let (host, target) = match url.split_once("://") {
+        Some((_, rest)) => rest.split_at(rest.find('/').unwrap_or(rest.len())),
+        None => ("", url.as_str()),
+    };
+    if !headers.contains_key(HOST) && !host.is_empty() {
+        headers.try_insert(HOST, HeaderValue::from_str(host)?)?;
+    }
+    let method = match protocol.method.as_str() {
+        "" => Method::POST,
+        method => Method::from_bytes(method.as_bytes())?,
+    };
+    let target = if target.is_empty() { "/" } else { target };
+    Ok(head(method, target.to_owned(), headers))
+}
+
+/// The next call of format `json`.
+pub(crate) fn next_json(input: &mut Reader) -> Result<Option<Arrival>> {
+    #[derive(Default, Deserialize)]
+    #[serde(default)]
+    struct Call {
+        call_id: String,
+        deadline: Option<String>,
+        body: String,
+        content_type: String,
+        protocol: Protocol,
+    }
+
+    let Some(object) = object(input)? else {
+        return Ok(None);
+    };
+    let call: Call = serde_json::from_slice(&object)?;
+    let deadline = call.deadline.as_deref();
+    let head = request(
+        &call.protocol,
+        &call.call_id,
+        deadline,
+        Some(&call.content_type),
+    )?;
+    Ok(Some(Arrival {
+        head,
+        body: Some(call.body.into()),
+    }))
+}
+
+/// An answer of format `json`. Its body is text: what is none does not survive the format.
+pub(crate) fn json(status: StatusCode, headers: &HeaderMap, body: &[u8]) -> Vec<u8> {
+    #[derive(Serialize)]
+    struct Answer<'a> {
+        body: std::borrow::Cow<'a, str>,
+        content_type: &'a str,
+        protocol: SaidProtocol,
+    }
+
+    line(&Answer {
+        body: String::from_utf8_lossy(body),
+        content_type: content_type(headers),
+        protocol: SaidProtocol::new(status, headers),
+    })
+}
+
+/// The next call of format `cloudevent`, whose body is the event's data.
+pub(crate) fn next_event(input: &mut Reader) -> Result<Option<Arrival>> {
+    #[derive(Default, Deserialize)]
+    #[serde(default)]
+    struct Extensions {
+        protocol: Protocol,
+        deadline: Option<String>,
+    }
+
+    #[derive(Default, Deserialize)]
+    #[serde(default)]
+    struct Event {
+        #[serde(rename = "eventID")]
+        id: String,
+        #[serde(rename = "contentType")]
+        content_type: Option<String>,
+        extensions: Extensions,
+        data: Option<Box<RawValue>>,
+    }
+
+    let Some(object) = object(input)? else {
+        return Ok(None);
+    };
+    let event: Event = serde_json::from_slice(&object)?;
+    let Extensions { protocol, deadline } = event.extensions;
+    let kind = event.content_type.as_deref();
+    let head = request(&protocol, &event.id, deadline.as_deref(), kind)?;
+    let data = event.data.filter(|data| data.get() != "null");
+    let data = data.map_or_else(String::new, |data| String::from(Box::<str>::from(data)));
+    // Text travels as a JSON string.
+    let text = kind.is_some_and(|kind| kind.starts_with("text/"));
+    let body = match text.then(|| serde_json::from_str::<String>(&data)) {
+        Some(Ok(text)) => text,
+        _ => data,
+    };
+    Ok(Some(Arrival {
+        head,
+        body: Some(body.into()),
+    }))
+}
+
+/// An answer of format `cloudevent`: JSON as it is, anything else as text.
+pub(crate) fn event(
+    asked: &Asked,
+    status: StatusCode,
+    headers: &HeaderMap,
+    body: &[u8],
+) -> Vec<u8> {
+    #[derive(Serialize)]
+    #[serde(rename_all = "camelCase")]
+    struct Event<'a> {
+        cloud_events_version: &'static str,
+        #[serde(rename = "eventID")]
+        event_id: &'a str,
+        event_type: &'static str,
+        source: &'static str,
+        content_type: &'static str,
+        extensions: Extensions,
+        data: Option<Box<RawValue>>,
+    }
+
+    #[derive(Serialize)]
+    struct Extensions {
+        protocol: SaidProtocol,
+    }
+
+    let json = content_type(headers).starts_with("application/json");
+    let raw = std::str::from_utf8(body).ok().filter(|_| json);
+    let raw = raw.and_then(|text| RawValue::from_string(text.to_owned()).ok());
+    let text = || serde_json::value::to_raw_value(&String::from_utf8_lossy(body)).ok();
+    let kind = if raw.is_some() {
+        "application/json"
+    } else {
+        "text/plain"
+    };
+    line(&Event {
+        cloud_events_version: "0.1",
+        event_id: asked
+            .id()
+            .and_then(|id| id.to_str().ok())
+            .unwrap_or_default(),
+        event_type: "http",
+        source: "function",
+        content_type: kind,
+        extensions: Extensions {
+            protocol: SaidProtocol::new(status, headers),
+        },
+        data: raw.or_else(text).filter(|_| !body.is_empty()),
+    })
+}
+
+fn content_type(headers: &HeaderMap) -> &str {
+    let value = headers.get(CONTENT_TYPE);
+    value
+        .and_then(|value| value.to_str().ok())
+        .unwrap_or_default()
+}
+
+fn line(value: &impl Serialize) -> Vec<u8> {
+    // Texts and numbers only: nothing that JSON cannot hold.
+    let mut line = serde_json::to_vec(value).unwrap_or_default();
+    line.push(b'\n');
+    line
+}
+
+/// The one call of format `default`: its body is all of stdin, and the rest is in the environment.
+pub(crate) fn only(input: &mut Reader) -> Result<Arrival> {
+    let mut body = Joined::default();
+    while input.fill()? {
+        body.push(input.buf().split().freeze());
+    }
+    let env = |name| std::env::var(name).unwrap_or_default();
+    let mut protocol = Protocol {
+        method: env("FN_METHOD"),
+        request_url: env("FN_REQUEST_URL"),
+        headers: BTreeMap::new(),
+    };
+    for (name, value) in std::env::vars() {
+        if let Some(name) = name.strip_prefix("FN_HEADER_") {
+            // It comes in two spellings, which are one header.
+            let name = name.to_ascii_lowercase().replace('_', "-");
+            protocol.headers.insert(name, vec![value]);
+        }
+    }
+    let deadline = env("FN_DEADLINE");
+    let head = request(&protocol, &env("FN_CALL_ID"), Some(&deadline), None)?;
+    Ok(Arrival {
+        head,
+        body: Some(body.finish()),
+    })
+}
+
+/// The format has no status: a function that failed says so by how it ends.
+pub(crate) fn verdict(status: StatusCode, body: &[u8]) -> Result<()> {
+    if status.is_server_error() {
+        let told = String::from_utf8_lossy(body);
+        return Err(Error::msg(format!("the call failed with {status}: {told}")));
+    }
+    Ok(())
+}

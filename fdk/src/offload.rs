@@ -1,0 +1,120 @@
+//! Threads for what blocks, so that whoever waits for it need not.
+
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::mpsc::{Sender, channel};
+use std::task::{Context, Poll, Waker};
+
+use crate::error::{Error, Result};
+use crate::sync::Lock;
+
+type Work = Box<dyn FnOnce() + Send>;
+
+/// Where blocking work is done.
+#[derive(Debug)]
+pub(crate) enum Worker {
+    /// Here: nothing else is to go on meanwhile.
+    Here,
+    /// On a thread of its own.
+    Thread(Sender<Work>),
+}
+
+impl Worker {
+    /// A thread that ends with its handle.
+    pub(crate) fn thread() -> Result<Self> {
+        let (work, todo) = channel::<Work>();
+        let name = "fdk".to_owned();
+        std::thread::Builder::new()
+            .name(name)
+            .spawn(move || todo.into_iter().for_each(|work| work()))?;
+        Ok(Self::Thread(work))
+    }
+
+    /// Does `job` and waits for what comes of it.
+    pub(crate) async fn run<T, F>(&self, job: F) -> Result<T>
+    where
+        T: Send + 'static,
+        F: FnOnce() -> T + Send + 'static,
+    {
+        let Self::Thread(worker) = self else {
+            return Ok(job());
+        };
+        let (work, outcome) = prepare(job);
+        worker.send(work).map_err(|_| Error::msg(GONE))?;
+        outcome.await
+    }
+}
+
+const GONE: &str = "a thread of the FDK has ended before its work was done";
+
+/// Does `job` on a thread of its own.
+pub(crate) fn spawn<T, F>(job: F) -> Result<Outcome<T>>
+where
+    T: Send + 'static,
+    F: FnOnce() -> T + Send + 'static,
+{
+    let (work, outcome) = prepare(job);
+    let name = "fdk-body".to_owned();
+    std::thread::Builder::new().name(name).spawn(work)?;
+    Ok(outcome)
+}
+
+fn prepare<T, F>(job: F) -> (Work, Outcome<T>)
+where
+    T: Send + 'static,
+    F: FnOnce() -> T + Send + 'static,
+{
+    let slot = Arc::new(Lock::new(Slot {
+        value: None,
+        waker: None,
+        over: false,
+    }));
+    let teller = Teller(slot.clone());
+    let work = move || {
+        let value = job();
+        teller.0.lock().value = Some(value);
+    };
+    (Box::new(work), Outcome(slot))
+}
+
+#[derive(Debug)]
+struct Slot<T> {
+    value: Option<T>,
+    waker: Option<Waker>,
+    over: bool,
+}
+
+/// Wakes who waits, also where the job panics.
+struct Teller<T>(Arc<Lock<Slot<T>>>);
+
+impl<T> Drop for Teller<T> {
+    fn drop(&mut self) {
+        let waker = {
+            let mut slot = self.0.lock();
+            slot.over = true;
+            slot.waker.take()
+        };
+        if let Some(waker) = waker {
+            waker.wake();
+        }
+    }
+}
+
+/// What comes of a job.
+#[derive(Debug)]
+pub(crate) struct Outcome<T>(Arc<Lock<Slot<T>>>);
+
+impl<T> Future for Outcome<T> {
+    type Output = Result<T>;
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<T>> {
+        let mut slot = self.0.lock();
+        if slot.over {
+            let value = slot.value.take();
+            return Poll::Ready(value.ok_or_else(|| Error::msg(GONE)));
+        }
+        slot.waker = Some(cx.waker().clone());
+        Poll::Pending
+    }
+}

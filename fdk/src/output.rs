@@ -1,0 +1,147 @@
+//! Writes answers.
+
+use std::io::{self, Write};
+
+use bytes::{Bytes, BytesMut};
+use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode};
+use wire::{BodyLength, RequestHead};
+
+use crate::call;
+use crate::error::Result;
+use crate::response::Framing;
+use crate::stream::preferred;
+
+/// Up to here a body is copied behind its head and both leave in one write.
+const JOINED_BYTES: usize = 64 * 1024;
+
+/// The server compares it with the id it gave to the call.
+const CALL_ID: HeaderName = HeaderName::from_static("fn-call-id");
+
+/// What the answer has to know of the call that waits for it.
+#[derive(Debug)]
+pub(crate) struct Asked {
+    head_only: bool,
+    id: Option<HeaderValue>,
+    framing: Framing,
+}
+
+impl Asked {
+    pub(crate) fn by(head: &RequestHead) -> Self {
+        Self {
+            head_only: head.method == Method::HEAD,
+            id: call::id(&head.headers).cloned(),
+            framing: preferred(&head.headers),
+        }
+    }
+
+    /// How values follow one another in an answer that does not say so itself.
+    pub(crate) fn framing(&self) -> Framing {
+        self.framing
+    }
+
+    pub(crate) fn id(&self) -> Option<&HeaderValue> {
+        self.id.as_ref()
+    }
+
+    /// RFC 9112 section 6.3: whether to such an answer the length is told but nothing sent.
+    pub(crate) fn is_bodiless(&self, status: StatusCode) -> bool {
+        self.head_only || matches!(status, StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED)
+    }
+}
+
+/// The one writer of a stream.
+#[derive(Debug)]
+pub(crate) struct Output<W> {
+    writer: W,
+    buf: BytesMut,
+}
+
+impl<W: Write> Output<W> {
+    pub(crate) fn new(writer: W) -> Self {
+        Self {
+            writer,
+            buf: BytesMut::new(),
+        }
+    }
+
+    /// An answer that is there as a whole.
+    pub(crate) fn whole(
+        &mut self,
+        asked: &Asked,
+        status: StatusCode,
+        mut headers: HeaderMap,
+        body: Bytes,
+    ) -> Result<()> {
+        sign(&mut headers, asked)?;
+        let length = BodyLength::Known(body.len() as u64);
+        let body = if asked.is_bodiless(status) {
+            Bytes::new()
+        } else {
+            body
+        };
+        self.buf.clear();
+        wire::encode_response_head(&mut self.buf, status, &headers, length);
+        if body.len() <= JOINED_BYTES {
+            self.buf.extend_from_slice(&body);
+            self.writer.write_all(&self.buf)?;
+        } else {
+            self.writer.write_all(&self.buf)?;
+            self.writer.write_all(&body)?;
+        }
+        Ok(self.writer.flush()?)
+    }
+
+    /// The head of an answer whose body follows in [`chunk`](Self::chunk)s. It leaves with the
+    /// first of them.
+    pub(crate) fn begin(
+        &mut self,
+        asked: &Asked,
+        status: StatusCode,
+        mut headers: HeaderMap,
+    ) -> Result<()> {
+        sign(&mut headers, asked)?;
+        self.buf.clear();
+        wire::encode_response_head(&mut self.buf, status, &headers, BodyLength::Chunked);
+        Ok(())
+    }
+
+    /// Sends a part of the body at once.
+    pub(crate) fn chunk(&mut self, data: &[u8]) -> io::Result<()> {
+        wire::encode_chunk(&mut self.buf, data);
+        self.push()
+    }
+
+    /// Ends a body that was sent in chunks.
+    pub(crate) fn end(&mut self) -> io::Result<()> {
+        wire::encode_last_chunk(&mut self.buf);
+        self.push()
+    }
+
+    /// Bytes as they are; for formats that are not HTTP.
+    pub(crate) fn raw(&mut self, data: &[u8]) -> io::Result<()> {
+        self.buf.extend_from_slice(data);
+        self.push()
+    }
+
+    /// Sends what is left to send.
+    pub(crate) fn push(&mut self) -> io::Result<()> {
+        self.writer.write_all(&self.buf)?;
+        self.buf.clear();
+        self.writer.flush()
+    }
+}
+
+/// Whatever the function set here itself, the server has to see what it sent.
+fn sign(headers: &mut HeaderMap, asked: &Asked) -> Result<()> {
+    headers.remove(CALL_ID);
+    if let Some(id) = asked.id.clone() {
+        headers.try_insert(CALL_ID, id)?;
+    }
+    Ok(())
+}
+
+/// Stderr is the log; if nobody reads it there is nobody to tell.
+pub(crate) fn log(id: Option<&HeaderValue>, fault: &str) {
+    let id = id.and_then(|id| id.to_str().ok()).unwrap_or("without id");
+    let _ = writeln!(io::stderr(), "call {id}: {fault}");
+}

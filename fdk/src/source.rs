@@ -1,0 +1,462 @@
+//! Where calls come from, and what they look like there: one reader and writer for each format.
+
+use std::fmt;
+use std::fs::File;
+use std::io::{self, Read, Write};
+use std::net::{TcpListener, TcpStream};
+use std::os::fd::{AsFd, BorrowedFd};
+use std::os::unix::fs::PermissionsExt;
+use std::os::unix::net::{UnixListener, UnixStream};
+use std::path::{Path, PathBuf};
+
+use bytes::Bytes;
+use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode};
+use rustix::event::{PollFd, PollFlags, poll};
+use wire::{BodyLength, RequestHead};
+
+use crate::error::{Error, Result};
+use crate::frame;
+use crate::input::Input;
+use crate::output::{Asked, Output};
+use crate::stdio;
+
+/// What a connection speaks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Speech {
+    /// Requests and responses as they are.
+    Http,
+    /// The same over the server's socket: the caller's request in headers of the server's.
+    HttpStream,
+    Json,
+    CloudEvent,
+    /// One body, one answer, and the end.
+    Plain,
+}
+
+/// A way in and a way out.
+pub(crate) struct Conn {
+    speech: Speech,
+    /// Away while a body is read behind the back of who waits for it.
+    input: Option<Reader>,
+    pub(crate) output: Output<Box<dyn Write + Send>>,
+    /// The caller's own request, where it is wrapped in another.
+    wrapped: bool,
+    /// It ends after this call.
+    last: bool,
+}
+
+impl fmt::Debug for Conn {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Conn")
+            .field("speech", &self.speech)
+            .finish_non_exhaustive()
+    }
+}
+
+/// What reads calls off a connection.
+pub(crate) type Reader = Input<Box<dyn Stream>>;
+
+/// Something to read from.
+pub(crate) trait Stream: Read + Send {
+    /// What to ask the kernel about, if there is more than one to wait for.
+    fn fd(&self) -> Option<BorrowedFd<'_>> {
+        None
+    }
+}
+
+impl Stream for File {}
+
+impl Stream for UnixStream {
+    fn fd(&self) -> Option<BorrowedFd<'_>> {
+        Some(self.as_fd())
+    }
+}
+
+impl Stream for TcpStream {
+    fn fd(&self) -> Option<BorrowedFd<'_>> {
+        Some(self.as_fd())
+    }
+}
+
+/// A call that has come: its head, and its body if it came with it.
+#[derive(Debug)]
+pub(crate) struct Arrival {
+    pub(crate) head: RequestHead,
+    pub(crate) body: Option<Bytes>,
+}
+
+impl Conn {
+    pub(crate) fn new(
+        speech: Speech,
+        reader: impl Stream + 'static,
+        writer: impl Write + Send + 'static,
+    ) -> Self {
+        Self {
+            speech,
+            input: Some(Input::new(Box::new(reader))),
+            output: Output::new(Box::new(writer)),
+            wrapped: false,
+            last: false,
+        }
+    }
+
+    fn has_more(&self) -> bool {
+        self.input.as_ref().is_some_and(Input::has_more)
+    }
+
+    pub(crate) fn input(&mut self) -> Result<&mut Reader> {
+        self.input
+            .as_mut()
+            .ok_or_else(|| Error::msg("the body is being read"))
+    }
+
+    pub(crate) fn take_input(&mut self) -> Result<Reader> {
+        self.input
+            .take()
+            .ok_or_else(|| Error::msg("the body is being read"))
+    }
+
+    pub(crate) fn put_input(&mut self, input: Reader) {
+        self.input = Some(input);
+    }
+
+    /// The next call; `None` once there is none.
+    fn next(&mut self) -> Result<Option<Arrival>> {
+        let speech = self.speech;
+        let input = self.input()?;
+        match speech {
+            Speech::Http => {
+                let head = input.head()?;
+                self.last = head.as_ref().is_some_and(|head| says_close(&head.headers));
+                Ok(head.map(|head| Arrival { head, body: None }))
+            }
+            Speech::HttpStream => {
+                let Some(head) = input.head()? else {
+                    return Ok(None);
+                };
+                self.last = says_close(&head.headers);
+                let (head, wrapped) = unwrap(head)?;
+                self.wrapped = wrapped;
+                Ok(Some(Arrival { head, body: None }))
+            }
+            Speech::Json => frame::next_json(input),
+            Speech::CloudEvent => frame::next_event(input),
+            Speech::Plain => {
+                let call = frame::only(input)?;
+                self.last = true;
+                Ok(Some(call))
+            }
+        }
+    }
+
+    /// An answer that is there as a whole.
+    pub(crate) fn whole(
+        &mut self,
+        asked: &Asked,
+        status: StatusCode,
+        headers: HeaderMap,
+        body: Bytes,
+    ) -> Result<()> {
+        match self.speech {
+            Speech::Http => self.output.whole(asked, status, headers, body),
+            Speech::HttpStream => {
+                let (status, headers) = wrap(self.wrapped, status, headers)?;
+                self.output.whole(asked, status, headers, body)
+            }
+            Speech::Json => Ok(self.output.raw(&frame::json(status, &headers, &body))?),
+            Speech::CloudEvent => {
+                let event = frame::event(asked, status, &headers, &body);
+                Ok(self.output.raw(&event)?)
+            }
+            Speech::Plain => {
+                self.output.raw(&body)?;
+                frame::verdict(status, &body)
+            }
+        }
+    }
+
+    /// Whether a body can be sent as it comes.
+    pub(crate) fn streams(&self) -> bool {
+        matches!(self.speech, Speech::Http | Speech::HttpStream)
+    }
+
+    /// The head of an answer whose body follows in chunks.
+    pub(crate) fn begin(
+        &mut self,
+        asked: &Asked,
+        status: StatusCode,
+        headers: HeaderMap,
+    ) -> Result<()> {
+        let (status, headers) = match self.speech {
+            Speech::HttpStream => wrap(self.wrapped, status, headers)?,
+            _ => (status, headers),
+        };
+        self.output.begin(asked, status, headers)
+    }
+}
+
+fn says_close(headers: &HeaderMap) -> bool {
+    let value = headers.get(http::header::CONNECTION);
+    value.is_some_and(|value| value.as_bytes().eq_ignore_ascii_case(b"close"))
+}
+
+/// Where calls come from. What it gives out for a call comes back when that is answered.
+#[derive(Debug)]
+pub(crate) enum Source {
+    /// One stream.
+    One(Option<Box<Conn>>),
+    /// All who connect.
+    Many(Many),
+}
+
+impl Source {
+    /// What the server gave this process to speak over, by the format it names.
+    pub(crate) fn of_server() -> Result<Self> {
+        let format = std::env::var_os("FN_FORMAT").unwrap_or_default();
+        let speech = match format.to_str() {
+            // A server names it always; without one, somebody tries it out.
+            Some("" | "http") => Speech::Http,
+            Some("json") => Speech::Json,
+            Some("cloudevent") => Speech::CloudEvent,
+            Some("default") => Speech::Plain,
+            Some("http-stream") => return Many::of_server().map(Self::Many),
+            _ => {
+                return Err(Error::msg(format!(
+                    "FN_FORMAT is {format:?}, expected http, json, cloudevent, default or \
+                     http-stream: set `format` in func.yaml and deploy again"
+                )));
+            }
+        };
+        let (requests, responses) = stdio::take()?;
+        let conn = Conn::new(speech, requests, responses);
+        Ok(Self::One(Some(Box::new(conn))))
+    }
+
+    /// The next call and how to answer it; `None` once there is none.
+    pub(crate) fn next(&mut self) -> Result<Option<(Box<Conn>, Arrival)>> {
+        match self {
+            Self::One(conn) => {
+                let conn = conn
+                    .take()
+                    .filter(|conn| conn.speech != Speech::Plain || !conn.last);
+                let Some(mut conn) = conn else {
+                    return Ok(None);
+                };
+                Ok(conn.next()?.map(|arrival| (conn, arrival)))
+            }
+            Self::Many(many) => many.next().map(|(conn, call)| Some((Box::new(conn), call))),
+        }
+    }
+
+    /// Takes back what a call was answered over.
+    pub(crate) fn give_back(&mut self, conn: Box<Conn>) {
+        match self {
+            Self::One(place) => *place = Some(conn),
+            Self::Many(many) if !conn.last => many.idle.push(*conn),
+            Self::Many(_) => {}
+        }
+    }
+
+    /// Whether the process may go on where one connection cannot.
+    pub(crate) fn survives(&self) -> bool {
+        matches!(self, Self::Many(_))
+    }
+}
+
+/// A socket and those who have connected to it.
+#[derive(Debug)]
+pub(crate) struct Many {
+    listener: Listener,
+    idle: Vec<Conn>,
+}
+
+#[derive(Debug)]
+enum Listener {
+    Unix(UnixListener),
+    Tcp(TcpListener),
+}
+
+impl Listener {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        match self {
+            Self::Unix(listener) => listener.as_fd(),
+            Self::Tcp(listener) => listener.as_fd(),
+        }
+    }
+
+    fn accept(&self) -> io::Result<Conn> {
+        match self {
+            Self::Unix(listener) => {
+                let (stream, _) = listener.accept()?;
+                let writer: UnixStream = stream.try_clone()?;
+                Ok(Conn::new(Speech::HttpStream, stream, writer))
+            }
+            Self::Tcp(listener) => {
+                let (stream, _) = listener.accept()?;
+                stream.set_nodelay(true)?;
+                let writer = stream.try_clone()?;
+                Ok(Conn::new(Speech::Http, stream, writer))
+            }
+        }
+    }
+}
+
+impl Many {
+    /// Listens where the server of today's Fn waits for a socket to appear. It takes what it finds
+    /// there for ready, so the name comes last.
+    fn of_server() -> Result<Self> {
+        let place = std::env::var("FN_LISTENER").unwrap_or_default();
+        let Some(path) = place.strip_prefix("unix:").map(PathBuf::from) else {
+            return Err(Error::msg(format!(
+                "FN_LISTENER is {place:?}, expected unix:<path> for format http-stream"
+            )));
+        };
+        let bad = || {
+            Error::msg(format!(
+                "FN_LISTENER is {place:?}, which has no folder and name"
+            ))
+        };
+        let (folder, name) = path.parent().zip(path.file_name()).ok_or_else(bad)?;
+        let hidden = format!("{}.private", name.to_string_lossy());
+        let listener = UnixListener::bind(folder.join(&hidden))?;
+        // The server need not run as the same user.
+        std::fs::set_permissions(folder.join(&hidden), std::fs::Permissions::from_mode(0o666))?;
+        std::os::unix::fs::symlink(Path::new(&hidden), &path)?;
+        // What is printed is the log in this format too, and both streams are.
+        Ok(Self::over(Listener::Unix(listener)))
+    }
+
+    /// Listens for any HTTP client, to try a function out.
+    pub(crate) fn at(address: &str) -> Result<(Self, std::net::SocketAddr)> {
+        let listener = TcpListener::bind(address)
+            .map_err(|error| Error::msg(format!("cannot listen on {address}: {error}")))?;
+        let address = listener.local_addr()?;
+        Ok((Self::over(Listener::Tcp(listener)), address))
+    }
+
+    fn over(listener: Listener) -> Self {
+        Self {
+            listener,
+            idle: Vec::new(),
+        }
+    }
+
+    fn next(&mut self) -> Result<(Conn, Arrival)> {
+        loop {
+            let mut conn = self.ready()?;
+            match conn.next() {
+                Ok(Some(arrival)) => return Ok((conn, arrival)),
+                Ok(None) => {}
+                // Whoever speaks no HTTP is no reason to stop for others.
+                Err(error) => {
+                    let _ = writeln!(io::stderr(), "a connection was dropped: {error}");
+                }
+            }
+        }
+    }
+
+    /// A connection over which something has come.
+    fn ready(&mut self) -> Result<Conn> {
+        loop {
+            if let Some(at) = self.idle.iter().position(Conn::has_more) {
+                return Ok(self.idle.swap_remove(at));
+            }
+            let idle = self.idle.iter().filter_map(|conn| conn.input.as_ref());
+            let mut asked: Vec<PollFd<'_>> = idle
+                .filter_map(|input| input.reader().fd())
+                .map(|fd| PollFd::from_borrowed_fd(fd, PollFlags::IN))
+                .collect();
+            asked.push(PollFd::from_borrowed_fd(
+                self.listener.as_fd(),
+                PollFlags::IN,
+            ));
+            match poll(&mut asked, None) {
+                Ok(_) | Err(rustix::io::Errno::INTR) => {}
+                Err(error) => return Err(io::Error::from(error).into()),
+            }
+            let ready = asked.iter().position(|fd| !fd.revents().is_empty());
+            drop(asked);
+            match ready {
+                Some(at) if at < self.idle.len() => return Ok(self.idle.swap_remove(at)),
+                Some(_) => self.idle.push(self.listener.accept()?),
+                None => {}
+            }
+        }
+    }
+}
+
+const METHOD: HeaderName = HeaderName::from_static("fn-http-method");
+const URL: HeaderName = HeaderName::from_static("fn-http-request-url");
+const STATUS: HeaderName = HeaderName::from_static("fn-http-status");
+/// What stands before a header that is the HTTP caller's.
+const FORWARDED: &str = "fn-http-h-";
+
+/// The caller's own request, and whether there is one: the server wraps what came by a trigger, and
+/// passes on as it is what came from a client of functions.
+fn unwrap(head: RequestHead) -> Result<(RequestHead, bool)> {
+    let text = |name: &HeaderName| head.headers.get(name).and_then(|value| value.to_str().ok());
+    let (Some(method), Some(url)) = (text(&METHOD), text(&URL)) else {
+        return Ok((head, false));
+    };
+    let method = Method::from_bytes(method.as_bytes())?;
+    let target = match url.split_once("://") {
+        Some((_, rest)) => rest.find('/').map_or("/", |start| &rest[start..]),
+        None => url,
+    };
+    let mut headers = HeaderMap::new();
+    for (name, value) in &head.headers {
+        if let Some(own) = name.as_str().strip_prefix(FORWARDED) {
+            headers.try_append(HeaderName::from_bytes(own.as_bytes())?, value.clone())?;
+        } else if !headers.contains_key(name) {
+            headers.try_insert(name.clone(), value.clone())?;
+        }
+    }
+    headers.try_insert(
+        HeaderName::from_static("fn_request_url"),
+        HeaderValue::from_str(url)?,
+    )?;
+    let head = RequestHead {
+        method,
+        target: target.to_owned(),
+        headers,
+        length: head.length,
+    };
+    Ok((head, true))
+}
+
+/// The answer in headers of the server's, which takes any other status for a failure.
+fn wrap(wrapped: bool, status: StatusCode, headers: HeaderMap) -> Result<(StatusCode, HeaderMap)> {
+    let mut all = HeaderMap::new();
+    let mut last = None;
+    for (name, value) in headers {
+        last = name.or(last);
+        let Some(name) = &last else { continue };
+        let plain = *name == http::header::CONTENT_TYPE || !wrapped;
+        let name = if plain {
+            name.clone()
+        } else {
+            HeaderName::from_bytes(format!("{FORWARDED}{name}").as_bytes())?
+        };
+        all.try_append(name, value)?;
+    }
+    if wrapped {
+        all.try_insert(STATUS, HeaderValue::from_str(status.as_str())?)?;
+        return Ok((StatusCode::OK, all));
+    }
+    let status = match status {
+        ok if ok.is_success() => StatusCode::OK,
+        StatusCode::GATEWAY_TIMEOUT => StatusCode::GATEWAY_TIMEOUT,
+        _ => StatusCode::BAD_GATEWAY,
+    };
+    Ok((status, all))
+}
+
+/// A head for calls that come without one.
+pub(crate) fn head(method: Method, target: String, headers: HeaderMap) -> RequestHead {
+    RequestHead {
+        method,
+        target,
+        headers,
+        length: BodyLength::Empty,
+    }
+}
