@@ -255,7 +255,10 @@ impl App {
                 .iter()
                 .rev()
                 .fold(entry.next, |next, layer| layer.wrap(next));
-            entry.next = CatchPanic.wrap(wrapped);
+            let caught = CatchPanic.wrap(wrapped);
+            #[cfg(feature = "tracing")]
+            let caught = crate::log::scoped(caught);
+            entry.next = caught;
             entry
         });
         Ok(Ready {

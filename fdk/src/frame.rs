@@ -227,10 +227,7 @@ pub(crate) fn event(
     };
     line(&Event {
         cloud_events_version: "0.1",
-        event_id: asked
-            .id()
-            .and_then(|id| id.to_str().ok())
-            .unwrap_or_default(),
+        event_id: asked.id(),
         event_type: "http",
         source: "function",
         content_type: kind,

@@ -19,7 +19,6 @@
 
 use std::fmt;
 use std::future::poll_fn;
-use std::io::Write;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::pin;
 use std::rc::Rc;
@@ -30,6 +29,7 @@ use http::StatusCode;
 
 use crate::call::Call;
 use crate::handler::Answer;
+use crate::log::Line;
 use crate::response::Response;
 use crate::run::describe;
 use crate::time::sleep_until;
@@ -98,18 +98,13 @@ impl Layer for AccessLog {
         let logged = from_fn(async |call: Call, next: Next| {
             let began = Instant::now();
             let response = next.run(call.clone()).await;
-            let line = format!(
-                "level=INFO call_id={} trace_id={} function={} method={} path={} status={} micros={}\n",
-                call.id(),
-                call.trace_id().unwrap_or("-"),
-                call.function(),
-                call.method(),
-                call.path(),
-                response.status().as_u16(),
-                began.elapsed().as_micros(),
-            );
-            // Stderr is the log; if nobody reads it there is nobody to tell.
-            let _ = std::io::stderr().write_all(line.as_bytes());
+            let mut line = Line::new("INFO", call.id(), call.trace_id());
+            line.field("function", &call.function());
+            line.field("method", call.method());
+            line.field("path", &call.path());
+            line.field("status", &response.status().as_u16());
+            line.field("micros", &began.elapsed().as_micros());
+            line.write();
             response
         });
         logged.wrap(next)

@@ -64,6 +64,7 @@ mod handler;
 mod index;
 mod input;
 pub mod layers;
+mod log;
 mod offload;
 mod output;
 mod params;

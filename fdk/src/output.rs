@@ -8,6 +8,7 @@ use wire::{BodyLength, RequestHead};
 
 use crate::call;
 use crate::error::Result;
+use crate::log::Line;
 use crate::response::Framing;
 use crate::stream::preferred;
 
@@ -39,8 +40,16 @@ impl Asked {
         self.framing
     }
 
-    pub(crate) fn id(&self) -> Option<&HeaderValue> {
-        self.id.as_ref()
+    pub(crate) fn id(&self) -> &str {
+        let id = self.id.as_ref().and_then(|id| id.to_str().ok());
+        id.unwrap_or_default()
+    }
+
+    /// Tells the log what the caller is not told.
+    pub(crate) fn fault(&self, fault: &str) {
+        let mut line = Line::new("ERROR", self.id(), None);
+        line.field("msg", &fault);
+        line.write();
     }
 
     /// RFC 9112 section 6.3: whether to such an answer the length is told but nothing sent.
@@ -138,10 +147,4 @@ fn sign(headers: &mut HeaderMap, asked: &Asked) -> Result<()> {
         headers.try_insert(CALL_ID, id)?;
     }
     Ok(())
-}
-
-/// Stderr is the log; if nobody reads it there is nobody to tell.
-pub(crate) fn log(id: Option<&HeaderValue>, fault: &str) {
-    let id = id.and_then(|id| id.to_str().ok()).unwrap_or("without id");
-    let _ = writeln!(io::stderr(), "call {id}: {fault}");
 }

@@ -17,7 +17,7 @@ use std::io::{Read, Write};
 use crate::call::Call;
 use crate::error::{Error, Result};
 use crate::input::Input;
-use crate::output::{Asked, Output, log};
+use crate::output::{Asked, Output};
 use crate::response::Response;
 use crate::stdio;
 
@@ -83,7 +83,7 @@ impl<R: Read, W: Write> Conn<R, W> {
             .take()
             .ok_or_else(|| Error::msg("no call waits for an answer"))?;
         if let Some(fault) = &response.fault {
-            log(asked.id(), fault);
+            asked.fault(fault);
         }
         let Response {
             status,

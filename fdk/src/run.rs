@@ -19,7 +19,7 @@ use crate::handler::Handler;
 use crate::index;
 use crate::input::Input;
 use crate::offload::{self, Outcome, Worker};
-use crate::output::{Asked, log};
+use crate::output::Asked;
 use crate::response::{Content, Framing, IntoResponse, Response};
 use crate::route;
 use crate::source::{Arrival, Conn, Many, Reader, Source};
@@ -68,6 +68,8 @@ pub(crate) async fn main(app: App, worker: Worker) -> Result<()> {
         // Before anything of the app's runs: what it prints must not be taken for an answer.
         _ => Source::of_server()?,
     };
+    #[cfg(feature = "tracing")]
+    crate::log::install();
     let app = app.ready(!index::is_all()).await?;
     serve(app, source, worker).await
 }
@@ -90,7 +92,7 @@ pub(crate) async fn serve(app: Ready, mut source: Source, worker: Worker) -> Res
             // The rest of the request would be taken for the next one.
             Ok(None) if !source.survives() => break,
             Ok(None) => {}
-            Err(error) if source.survives() => log(asked.id(), &error.to_string()),
+            Err(error) if source.survives() => asked.fault(&error.to_string()),
             Err(error) => return Err(error),
         }
     }
@@ -209,7 +211,7 @@ async fn send(
         ..
     } = response;
     if let Some(fault) = fault {
-        log(asked.id(), &fault);
+        asked.fault(&fault);
     }
     let (pieces, framing) = match body {
         Content::Whole(body) => {
