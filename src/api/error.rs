@@ -135,6 +135,14 @@ impl ApiError {
                 }
                 .into(),
             ),
+            Self::Store(StoreError::Clash { wanted, present }) => (
+                StatusCode::CONFLICT,
+                format!(
+                    "Trigger source {wanted} matches the same paths as {present}, which this app \
+                     has for the same methods"
+                )
+                .into(),
+            ),
             Self::Store(StoreError::Unavailable(_)) => (
                 StatusCode::SERVICE_UNAVAILABLE,
                 "The store is unavailable, try again later".into(),

@@ -120,6 +120,7 @@ impl Gateway {
             let refusal = Failure::WrongVerb {
                 verb: request.method().to_string(),
                 path: request.uri().to_string(),
+                allowed: None,
             };
             let v1 = target.is_v1() || is_v1(request.uri().path().as_bytes());
             let refusal = refusal.response(v1).map(ResponseBody::from);
@@ -213,27 +214,34 @@ impl Gateway {
             Target::Route { app, path } => {
                 self.catalog.route(app, path).map_err(|miss| match miss {
                     Miss::App => Failure::NoApp,
-                    Miss::Target => Failure::NoRoute,
+                    Miss::Target | Miss::Method(_) => Failure::NoRoute,
                 })
             }
             Target::Trigger { app, source } => {
-                self.catalog
-                    .trigger(app, source)
-                    .map_err(|miss| match miss {
-                        Miss::App => Failure::NoApp,
-                        Miss::Target => Failure::NoTrigger,
-                    })
+                let found = self.catalog.trigger(app, source, request.method().as_str());
+                found.map_err(|miss| match miss {
+                    Miss::App => Failure::NoApp,
+                    Miss::Target => Failure::NoTrigger,
+                    Miss::Method(methods) => wrong_verb(request, Some(methods.allow_header())),
+                })
             }
-            Target::Invoke { .. } if request.method() != Method::POST => Err(Failure::WrongVerb {
-                verb: request.method().to_string(),
-                path: request.uri().path().to_owned(),
-            }),
+            Target::Invoke { .. } if request.method() != Method::POST => {
+                Err(wrong_verb(request, Some("POST".to_owned())))
+            }
             Target::Invoke { id } => {
                 let found = id.parse().ok().and_then(|id| self.catalog.function(id));
                 found.ok_or(Failure::NoFunction)
             }
             Target::Control => Err(Failure::NoFunction),
         }
+    }
+}
+
+fn wrong_verb(request: &Request<Incoming>, allowed: Option<String>) -> Failure {
+    Failure::WrongVerb {
+        verb: request.method().to_string(),
+        path: request.uri().path().to_owned(),
+        allowed,
     }
 }
 

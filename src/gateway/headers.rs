@@ -18,6 +18,12 @@ static CALL_ID: [HeaderName; 2] = [
 /// How many calls led to this one, where functions that call functions pass it on.
 const CALL_DEPTH: HeaderName = HeaderName::from_static("fn-call-depth");
 
+/// What makes a request one of the platform's own, which no caller may make.
+static CONTROL: [HeaderName; 2] = [
+    HeaderName::from_static("fn_control"),
+    HeaderName::from_static("fn-control"),
+];
+
 /// RFC 9110 section 7.6.1, and what is obsolete but still sent.
 static HOP_BY_HOP: [HeaderName; 9] = [
     CONNECTION,
@@ -62,7 +68,8 @@ pub(super) fn from_caller(mut headers: HeaderMap, speaks_fn: bool) -> HeaderMap 
     strip(&mut headers, |name| {
         *name == CONTENT_LENGTH
             || *name == EXPECT
-            || (is_platforms(name) && (!speaks_fn || CALL_ID.contains(name)))
+            || (is_platforms(name)
+                && (!speaks_fn || CALL_ID.contains(name) || CONTROL.contains(name)))
     });
     headers
 }

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::header::{CONTENT_TYPE, HeaderValue, RETRY_AFTER};
+use http::header::{ALLOW, CONTENT_TYPE, HeaderValue, RETRY_AFTER};
 use http::{Response, StatusCode};
 use wire::DecodeError;
 
@@ -29,6 +29,8 @@ pub(super) enum Failure {
     WrongVerb {
         verb: String,
         path: String,
+        /// What could be asked instead, as `Allow` says it; `None` where nobody can tell.
+        allowed: Option<String>,
     },
     Malformed(DecodeError),
     HeadTooLarge {
@@ -83,7 +85,7 @@ impl Failure {
             Self::NoRoute => "Route not found".to_owned(),
             Self::NoTrigger => "Trigger not found".to_owned(),
             Self::NoFunction => "Fn not found".to_owned(),
-            Self::WrongVerb { verb, path } => format!("Method not allowed: {verb} {path}"),
+            Self::WrongVerb { verb, path, .. } => format!("Method not allowed: {verb} {path}"),
             Self::HeadTooLarge { limit } => {
                 format!("the request's head is larger than {limit} bytes")
             }
@@ -153,6 +155,11 @@ impl Failure {
         *response.status_mut() = self.status();
         let headers = response.headers_mut();
         headers.insert(CONTENT_TYPE, HeaderValue::from_static(JSON));
+        if let Self::WrongVerb { allowed, .. } = self
+            && let Some(Ok(allowed)) = allowed.as_deref().map(HeaderValue::try_from)
+        {
+            headers.insert(ALLOW, allowed);
+        }
         if let Some(after) = self.retry_after() {
             headers.insert(RETRY_AFTER, after);
         }

@@ -12,6 +12,8 @@ mod format;
 mod function;
 mod id;
 mod limits;
+mod methods;
+mod pattern;
 mod route;
 mod scale;
 mod time;
@@ -28,6 +30,8 @@ pub use limits::{
     MAX_ASYNC_ROUTE_TIMEOUT_SECS, MAX_IDLE_TIMEOUT_SECS, MAX_MEMORY_MB, MAX_ROUTE_TIMEOUT_SECS,
     MAX_TIMEOUT_SECS, MilliCpus,
 };
+pub use methods::{InvalidMethods, METHODS_ANNOTATION, Methods};
+pub use pattern::{InvalidPattern, Kind, Pattern, Segment};
 pub use route::{InvocationType, Route, UnknownType, clean_path};
 pub use scale::{
     DrainStatus, InvalidScale, SCALE_ANNOTATION, Scale, ScaleMode, ScaleSample, ScaleStatus, Usage,

@@ -5,7 +5,8 @@ use std::sync::{Arc, OnceLock};
 
 use tokio::sync::Mutex;
 
-use crate::model::{AppId, Callable, CallableId, FnId};
+use crate::model::{AppId, Callable, CallableId, FnId, Methods};
+use crate::store::triggers::Triggers;
 use crate::store::{AppContents, Resource, StoreError, StoreRead};
 
 /// What a name led to nothing.
@@ -15,6 +16,8 @@ pub enum Miss {
     App,
     /// The app has no such route or trigger.
     Target,
+    /// What is there takes these methods only.
+    Method(Methods),
 }
 
 /// One app as calls see it.
@@ -23,7 +26,7 @@ pub struct AppEntry {
     pub id: AppId,
     pub name: String,
     routes: HashMap<String, Arc<Callable>>,
-    triggers: HashMap<String, Arc<Callable>>,
+    triggers: Triggers,
     functions: HashMap<FnId, Arc<Callable>>,
 }
 
@@ -88,11 +91,12 @@ impl Catalog {
         entry.routes.get(path).cloned().ok_or(Miss::Target)
     }
 
-    /// The function behind the trigger with exactly this source.
-    pub fn trigger(&self, app: &str, source: &str) -> Result<Arc<Callable>, Miss> {
+    /// The function behind the trigger that takes requests of `method` for `path`: of those whose
+    /// sources fit, the most particular.
+    pub fn trigger(&self, app: &str, path: &str, method: &str) -> Result<Arc<Callable>, Miss> {
         let apps = self.apps.pin();
         let entry = apps.get(app).ok_or(Miss::App)?;
-        entry.triggers.get(source).cloned().ok_or(Miss::Target)
+        entry.triggers.find(path, method).cloned()
     }
 
     /// The function with that id.
@@ -229,7 +233,7 @@ impl AppEntry {
             .collect();
         let triggers = contents.triggers.iter().filter_map(|trigger| {
             let callable = functions.get(&trigger.fn_id)?;
-            Some((trigger.source.clone(), Arc::clone(callable)))
+            Some((trigger, Arc::clone(callable)))
         });
         Self {
             id: app.id,

@@ -5,11 +5,11 @@ use std::time::Duration;
 
 use crate::model::{
     App, AppId, Call, CallId, CallStatus, CallTarget, FinishedCall, FnId, Format, Function,
-    InvocationType, Route, Timestamp, Trigger, TriggerId,
+    InvocationType, METHODS_ANNOTATION, Route, Timestamp, Trigger, TriggerId,
 };
 use crate::store::{
-    AppFilter, CallFilter, CallsOf, Conflict, FunctionFilter, Resource, RouteFilter, Store,
-    StoreError, TriggerFilter, Verdict,
+    Amendment, AppContents, AppFilter, CallFilter, CallsOf, Conflict, FunctionFilter, Resource,
+    RouteFilter, Store, StoreError, TriggerFilter, Verdict,
 };
 
 const LONG_AGO: Timestamp = Timestamp::from_millis(1_537_178_400_123);
@@ -22,6 +22,11 @@ pub(super) async fn conformance(store: &dyn Store) {
     routes_belong_to_an_app(store).await;
     functions_belong_to_an_app(store).await;
     triggers_belong_to_a_function(store).await;
+    triggers_that_take_the_same_requests_clash(store).await;
+    an_amendment_is_stored_as_a_whole_or_not_at_all(store).await;
+    an_amendment_may_bring_its_app_along(store).await;
+    concurrent_amendments_see_each_other(store).await;
+    indexes_are_kept_by_digest_and_the_oldest_go(store).await;
     an_app_takes_all_that_is_its_own_along(store).await;
     concurrent_updates_all_count(store).await;
     concurrent_creates_of_one_name_have_one_winner(store).await;
@@ -92,6 +97,188 @@ pub(super) fn a_trigger(function: &Function, name: &str, source: &str) -> Trigge
         created_at: LONG_AGO,
         updated_at: LONG_AGO,
     }
+}
+
+fn taking(mut trigger: Trigger, methods: &[&str]) -> Trigger {
+    let value = serde_json::json!(methods);
+    trigger
+        .annotations
+        .insert(METHODS_ANNOTATION.to_owned(), value);
+    trigger
+}
+
+async fn triggers_that_take_the_same_requests_clash(store: &dyn Store) {
+    let app = stored_app(store, "clashes").await;
+    let f = a_function(&app, "f");
+    store.create_function(&f).await.unwrap();
+    let any = a_trigger(&f, "any", "/a/{x}");
+    let get = taking(a_trigger(&f, "get", "/b"), &["GET"]);
+    for trigger in [
+        &any,
+        &get,
+        &a_trigger(&f, "literal", "/a/b"),
+        &a_trigger(&f, "number", "/a/{x:int}"),
+        &taking(a_trigger(&f, "post", "/b"), &["POST", "PUT"]),
+    ] {
+        store.create_trigger(trigger).await.unwrap();
+    }
+    let clash = |answer: Result<(), StoreError>| match answer {
+        Err(StoreError::Clash { wanted, present }) => format!("{wanted} {present}"),
+        other => panic!("{other:?} is no clash"),
+    };
+    let same_paths = a_trigger(&f, "same", "/a/{y}");
+    let refused = store.create_trigger(&same_paths).await;
+    assert_eq!(clash(refused), "/a/{y} /a/{x}");
+    assert_not_found(store.trigger(same_paths.id).await, Resource::Trigger);
+    assert_conflict(
+        store.create_trigger(&a_trigger(&f, "same", "/b")).await,
+        Conflict::TriggerSource,
+    );
+    // Elsewhere it may be.
+    let other = stored_app(store, "clashes-2").await;
+    let g = a_function(&other, "g");
+    store.create_function(&g).await.unwrap();
+    store
+        .create_trigger(&a_trigger(&g, "same", "/a/{y}"))
+        .await
+        .unwrap();
+
+    let mut to_any = |trigger: &mut Trigger| {
+        trigger.annotations.remove(METHODS_ANNOTATION);
+        Verdict::Apply
+    };
+    let widened = store.update_trigger(get.id, &mut to_any).await;
+    assert_conflict(widened, Conflict::TriggerSource);
+    assert_eq!(store.trigger(get.id).await.unwrap(), get);
+    let mut rename = |trigger: &mut Trigger| {
+        trigger.source = "/a/{renamed}".to_owned();
+        Verdict::Apply
+    };
+    store.update_trigger(any.id, &mut rename).await.unwrap();
+}
+
+async fn an_amendment_is_stored_as_a_whole_or_not_at_all(store: &dyn Store) {
+    let app = stored_app(store, "amended").await;
+    let (f, g) = (a_function(&app, "f"), a_function(&app, "g"));
+    store.create_function(&f).await.unwrap();
+    store.create_function(&g).await.unwrap();
+    let (of_f, of_g) = (a_trigger(&f, "f", "/f"), a_trigger(&g, "g", "/g"));
+    store.create_trigger(&of_f).await.unwrap();
+    store.create_trigger(&of_g).await.unwrap();
+    let before = store.contents(app.id).await.unwrap();
+
+    // h takes the place of g and its path, f another memory and path, and the app a value.
+    let h = a_function(&app, "h");
+    let of_h = a_trigger(&h, "h", "/g");
+    let mut amendment = Amendment {
+        app: Some(App {
+            config: [("K".to_owned(), "v".to_owned())].into(),
+            ..app.clone()
+        }),
+        removed_functions: vec![g.id],
+        removed_triggers: vec![of_f.id],
+        functions: vec![
+            Function {
+                memory_mb: 77,
+                ..f.clone()
+            },
+            h.clone(),
+        ],
+        triggers: vec![a_trigger(&f, "f", "/{new}"), of_h.clone()],
+    };
+    let good = amendment.clone();
+    amendment.triggers.push(a_trigger(&f, "other", "/{same}"));
+    let mut seen = None;
+    let refused = store
+        .amend("amended", &mut |contents| {
+            seen = contents.cloned();
+            Some(amendment.clone())
+        })
+        .await;
+    assert!(
+        matches!(refused, Err(StoreError::Clash { .. })),
+        "{refused:?}"
+    );
+    assert_eq!(seen.as_ref(), Some(&before));
+    assert_eq!(store.contents(app.id).await.unwrap(), before);
+    let abandoned = store.amend("amended", &mut |_| None).await.unwrap();
+    assert_eq!(abandoned, None);
+    assert_eq!(store.contents(app.id).await.unwrap(), before);
+
+    let applied = store.amend("amended", &mut |_| Some(good.clone())).await;
+    assert_eq!(applied.unwrap(), Some(app.id));
+    let after = store.contents(app.id).await.unwrap();
+    assert_eq!(Some(after.app), good.app);
+    assert_eq!(after.functions, good.functions);
+    assert_eq!(after.triggers, good.triggers);
+    let nothing = store
+        .amend("amended", &mut |_| Some(Amendment::default()))
+        .await;
+    assert_eq!(nothing.unwrap(), Some(app.id));
+}
+
+async fn an_amendment_may_bring_its_app_along(store: &dyn Store) {
+    let app = an_app("brought");
+    let f = a_function(&app, "f");
+    let mut amendment = Amendment {
+        functions: vec![f.clone()],
+        ..Amendment::default()
+    };
+    let homeless = store
+        .amend("brought", &mut |_| Some(amendment.clone()))
+        .await;
+    assert_not_found(homeless, Resource::App);
+    amendment.app = Some(app.clone());
+    let stored = store
+        .amend("brought", &mut |contents| {
+            assert_eq!(contents, None);
+            Some(amendment.clone())
+        })
+        .await;
+    assert_eq!(stored.unwrap(), Some(app.id));
+    assert_eq!(store.function(f.id).await.unwrap(), f);
+    assert_eq!(store.app_by_name("brought").await.unwrap(), app);
+}
+
+async fn concurrent_amendments_see_each_other(store: &dyn Store) {
+    let app = stored_app(store, "racing").await;
+    let amend = async |n: usize| {
+        let mut add = |contents: Option<&AppContents>| {
+            let mut function = a_function(&app, &format!("f{n}"));
+            function.memory_mb = contents.unwrap().functions.len() as u64 + 1;
+            Some(Amendment {
+                functions: vec![function],
+                ..Amendment::default()
+            })
+        };
+        store.amend("racing", &mut add).await.unwrap();
+    };
+    futures_util::future::join_all((0..8).map(amend)).await;
+    let functions = store.contents(app.id).await.unwrap().functions;
+    let mut counted: Vec<u64> = functions.iter().map(|f| f.memory_mb).collect();
+    counted.sort_unstable();
+    assert_eq!(counted, (1..=8).collect::<Vec<u64>>());
+}
+
+async fn indexes_are_kept_by_digest_and_the_oldest_go(store: &dyn Store) {
+    assert_eq!(store.index("sha256:1").await.unwrap(), None);
+    store.keep_index("sha256:1", b"{\"a\":1}").await.unwrap();
+    store.keep_index("sha256:1", b"").await.unwrap();
+    assert_eq!(store.index("sha256:1").await.unwrap(), Some(Vec::new()));
+    // Times have milliseconds, and this one is to be the oldest by itself.
+    let stored = Timestamp::now();
+    while Timestamp::now() <= stored {
+        tokio::task::yield_now().await;
+    }
+    for n in 2..=201 {
+        store
+            .keep_index(&format!("sha256:{n}"), b"x")
+            .await
+            .unwrap();
+    }
+    let kept = store.index("sha256:201").await.unwrap();
+    assert_eq!(kept.as_deref(), Some(&b"x"[..]));
+    assert_eq!(store.index("sha256:1").await.unwrap(), None);
 }
 
 /// A call of a route that succeeded just now.

@@ -73,6 +73,25 @@ pub enum Verdict {
 /// must not block.
 pub type Change<'a, T> = &'a mut (dyn FnMut(&mut T) -> Verdict + Send);
 
+/// What is to become of an app and of what belongs to it, all of it or nothing. What is not named
+/// stays as it is.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Amendment {
+    /// A new app, or the one there is with other values.
+    pub app: Option<App>,
+    /// They go with their triggers, before anything else happens.
+    pub removed_functions: Vec<FnId>,
+    pub removed_triggers: Vec<TriggerId>,
+    /// New ones, and those there are with other values.
+    pub functions: Vec<Function>,
+    pub triggers: Vec<Trigger>,
+}
+
+/// An amendment made from an app as it is, `None` where there is no such app; made inside the
+/// transaction that stores it. `None` leaves everything as it is. It may be called more than once,
+/// must not touch the ids, names and times of what is there, and must not block.
+pub type Amend<'a> = &'a mut (dyn FnMut(Option<&AppContents>) -> Option<Amendment> + Send);
+
 /// Reads of what is deployed.
 ///
 /// Every method may wait for the database and is safe to drop at any point. Lists are ascending
@@ -103,6 +122,9 @@ pub trait StoreRead: Send + Sync + Debug {
 
     /// One app with all that belongs to it, read at one moment.
     async fn contents(&self, app: AppId) -> Result<AppContents, StoreError>;
+
+    /// What the image with this digest answered when it was asked for its functions.
+    async fn index(&self, digest: &str) -> Result<Option<Vec<u8>>, StoreError>;
 
     /// Every app with all that belongs to it, read at one moment, by name.
     async fn load_all(&self) -> Result<Vec<AppContents>, StoreError>;
@@ -144,6 +166,14 @@ pub trait Store: StoreRead + CallStore {
     /// Deletes the app with its routes, functions, triggers and calls.
     async fn delete_app(&self, id: AppId) -> Result<(), StoreError>;
 
+    /// Shows the app of that name with all that belongs to it to `change`, and stores what that
+    /// makes of it. Answers the app, or nothing if nothing was to be stored. Fails as each of the
+    /// changes would by itself.
+    async fn amend(&self, app: &str, change: Amend<'_>) -> Result<Option<AppId>, StoreError>;
+
+    /// Keeps what the image with this digest answered; of many such answers the oldest go.
+    async fn keep_index(&self, digest: &str, answer: &[u8]) -> Result<(), StoreError>;
+
     /// Fails with not found (app), or [`Conflict::RoutePath`](crate::store::Conflict).
     async fn create_route(&self, route: &Route) -> Result<(), StoreError>;
     async fn update_route(
@@ -166,9 +196,10 @@ pub trait Store: StoreRead + CallStore {
 
     /// Fails with not found (function) unless the app has that function, with
     /// [`Conflict::TriggerName`](crate::store::Conflict) or
-    /// [`Conflict::TriggerSource`](crate::store::Conflict).
+    /// [`Conflict::TriggerSource`](crate::store::Conflict), or with a clash where two sources that
+    /// take parameters stand for the same paths. Triggers that share no method get on.
     async fn create_trigger(&self, trigger: &Trigger) -> Result<(), StoreError>;
-    /// The source may change; it may then conflict.
+    /// Source and methods may change; they may then conflict.
     async fn update_trigger(
         &self,
         id: TriggerId,

@@ -59,6 +59,9 @@ pub enum StoreError {
     NotFound(Resource),
     #[error("{0} is taken")]
     Conflict(Conflict),
+    /// Two triggers of an app would take the same requests.
+    #[error("trigger source {wanted} matches the same paths as {present}")]
+    Clash { wanted: String, present: String },
     /// The database cannot be reached, is locked or is broken; trying again may help.
     #[error("store is unavailable")]
     Unavailable(#[source] Box<dyn std::error::Error + Send + Sync>),

@@ -20,6 +20,7 @@
 
 mod calls;
 mod catalog;
+mod clash;
 #[cfg(test)]
 mod conformance;
 mod contract;
@@ -33,13 +34,14 @@ mod registry;
 mod revise;
 mod sql;
 mod sqlite;
+mod triggers;
 mod url;
 
 pub use calls::{CallFilter, CallRead, CallStore, CallsOf};
 pub use catalog::{AppEntry, Catalog, Changes, Miss};
 pub use contract::{
-    AppContents, AppFilter, Change, FunctionFilter, News, RouteFilter, Store, StoreRead,
-    TriggerFilter, Verdict, Watch,
+    Amend, Amendment, AppContents, AppFilter, Change, FunctionFilter, News, RouteFilter, Store,
+    StoreRead, TriggerFilter, Verdict, Watch,
 };
 pub use error::{Conflict, Resource, StoreError, WriteError};
 pub use import::{Counts, FnDatabase, ImportError, ImportReport};

@@ -6,7 +6,8 @@ use tokio_util::task::TaskTracker;
 use crate::model::{App, AppId, FnId, Function, Route, Trigger, TriggerId};
 use crate::store::follow::follow;
 use crate::store::{
-    CallRead, Catalog, Recorder, Resource, Store, StoreError, StoreRead, Verdict, WriteError,
+    Amendment, AppContents, CallRead, Catalog, Recorder, Resource, Store, StoreError, StoreRead,
+    Verdict, WriteError,
 };
 
 /// The store and the catalog as one: each write is in both before it answers.
@@ -116,6 +117,44 @@ impl Registry {
             this.finish(edit, stored, |app| app.id).await
         })
         .await
+    }
+
+    /// Shows the app of that name to `change` and stores the amendment that it makes, if any; what
+    /// it says beside is the answer.
+    pub async fn amend<T, E, F>(&self, app: String, mut change: F) -> Result<T, WriteError<E>>
+    where
+        T: Send + 'static,
+        E: Send + 'static,
+        F: FnMut(Option<&AppContents>) -> Result<(Option<Amendment>, T), E> + Send + 'static,
+    {
+        let this = self.clone();
+        self.run(async move {
+            let mut said = None;
+            let stored = this
+                .store
+                .amend(&app, &mut |contents| match change(contents) {
+                    Ok((amendment, value)) => {
+                        said = Some(Ok(value));
+                        amendment
+                    }
+                    Err(refusal) => {
+                        said = Some(Err(refusal));
+                        None
+                    }
+                })
+                .await?;
+            if let Some(id) = stored {
+                this.refresh(id).await?;
+            }
+            said.expect("a store that succeeds has asked")
+                .map_err(WriteError::Refused)
+        })
+        .await
+    }
+
+    /// Keeps what the image with this digest answered when it was asked for its functions.
+    pub async fn keep_index(&self, digest: &str, answer: &[u8]) -> Result<(), StoreError> {
+        self.store.keep_index(digest, answer).await
     }
 
     pub async fn delete_app(&self, id: AppId) -> Result<(), StoreError> {
@@ -349,14 +388,17 @@ mod tests {
         registry.create_function(function.clone()).await.unwrap();
         let trigger = a_trigger(&function, "t", "/hook");
         registry.create_trigger(trigger.clone()).await.unwrap();
-        let called = catalog.trigger("a", "/hook").unwrap();
+        let called = catalog.trigger("a", "/hook", "GET").unwrap();
         assert!(Arc::ptr_eq(
             &called,
             &catalog.function(function.id).unwrap()
         ));
 
         registry.delete_trigger(trigger.id).await.unwrap();
-        assert_eq!(catalog.trigger("a", "/hook").unwrap_err(), Miss::Target);
+        assert_eq!(
+            catalog.trigger("a", "/hook", "GET").unwrap_err(),
+            Miss::Target
+        );
         registry.delete_function(function.id).await.unwrap();
         assert!(catalog.function(function.id).is_none());
         registry

@@ -103,7 +103,13 @@ async fn v2_answers_a_delete_with_nothing_and_takes_along_what_belongs_to_it() {
     };
     delete(&f1).await;
     gone(&f1, "Trigger").await;
-    assert!(server.registry.catalog().trigger("a", "/f1").is_err());
+    assert!(
+        server
+            .registry
+            .catalog()
+            .trigger("a", "/f1", "GET")
+            .is_err()
+    );
     delete(&f).await;
     gone(&f, "Fn").await;
     gone(&f2, "Trigger").await;

@@ -1,6 +1,6 @@
 use crate::api::error::Invalid;
 use crate::api::validate::shared::{MAX_NAME, annotations, is_word};
-use crate::model::{Annotations, Trigger};
+use crate::model::{Annotations, METHODS_ANNOTATION, Methods, Pattern, Trigger};
 
 /// The one type of trigger there is.
 pub(in crate::api) const HTTP: &str = "http";
@@ -40,7 +40,8 @@ impl TriggerDraft {
             return Err(Invalid::new("Trigger Type Not Supported"));
         }
         source(&self.source)?;
-        annotations(&self.annotations)
+        annotations(&self.annotations)?;
+        methods(&self.annotations)
     }
 
     /// Puts the values into `trigger`, or leaves it alone and says what is wrong with them.
@@ -75,7 +76,21 @@ fn source(source: &str) -> Result<(), Invalid> {
     if source.chars().any(char::is_control) {
         return Err(Invalid::new("Invalid Trigger Source"));
     }
+    // What has no parameters may be any path, as it always could.
+    if source.contains(['{', '}'])
+        && let Err(error) = Pattern::parse(source)
+    {
+        return Err(Invalid(format!("Invalid Trigger Source: {error}").into()));
+    }
     Ok(())
+}
+
+/// What nobody could obey is refused where it is written, not where it is read.
+fn methods(annotations: &Annotations) -> Result<(), Invalid> {
+    match Methods::of(annotations) {
+        Ok(_) => Ok(()),
+        Err(error) => Err(Invalid(format!("{METHODS_ANNOTATION}: {error}").into())),
+    }
 }
 
 #[cfg(test)]
@@ -85,7 +100,7 @@ mod tests {
     #[test]
     fn triggers_are_refused_with_the_text_for_their_fault() {
         type Edit = fn(&mut TriggerDraft);
-        let cases: [(Edit, &str); 11] = [
+        let cases: [(Edit, &str); 13] = [
             (|d| d.app_id.clear(), "Missing App ID on Trigger"),
             (|d| d.name.clear(), "Missing name on Trigger"),
             (
@@ -103,6 +118,17 @@ mod tests {
                 "Missing Trigger Source Prefix '/'",
             ),
             (|d| d.source = "/\0".into(), "Invalid Trigger Source"),
+            (
+                |d| d.source = "/{a}/{a}".into(),
+                "Invalid Trigger Source: parameter a is there twice, expected every name once",
+            ),
+            (
+                |d| {
+                    d.annotations
+                        .insert(METHODS_ANNOTATION.to_owned(), "GET".into());
+                },
+                "kiln/methods: \"GET\" is not allowed, expected a list of methods",
+            ),
         ];
         let fine = TriggerDraft {
             app_id: "a".to_owned(),

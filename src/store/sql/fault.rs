@@ -43,11 +43,7 @@ pub(in crate::store) fn refused(
     let Some(database) = error.as_database_error() else {
         return unavailable(error);
     };
-    // Postgres names the broken rule; SQLite names its columns, in the message and nowhere else.
-    let is_source = database.constraint() == Some("triggers_source")
-        || database.message().contains("triggers.source");
     match database.kind() {
-        ErrorKind::UniqueViolation if is_source => StoreError::Conflict(Conflict::TriggerSource),
         ErrorKind::UniqueViolation => StoreError::Conflict(conflict),
         ErrorKind::ForeignKeyViolation => StoreError::NotFound(parent),
         _ => unavailable(error),

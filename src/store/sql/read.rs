@@ -3,7 +3,7 @@ use std::collections::HashMap;
 use async_trait::async_trait;
 use futures_util::TryStreamExt as _;
 use sqlx::query::QueryAs;
-use sqlx::{Database, FromRow, Postgres, Sqlite, query_as};
+use sqlx::{Database, FromRow, Postgres, Sqlite, query_as, query_scalar};
 
 use crate::model::{App, AppId, FnId, Function, Route, Trigger, TriggerId};
 use crate::store::record::{AppRow, FunctionRow, RouteRow, TriggerRow};
@@ -51,6 +51,23 @@ macro_rules! impl_reads {
                     found.push(row.try_into()?);
                 }
                 Ok(found)
+            }
+
+            /// An app with all that belongs to it.
+            pub(in crate::store) async fn contents_of(
+                connection: &mut <$Db as Database>::Connection,
+                app: App,
+            ) -> Result<AppContents, StoreError> {
+                let id = app.id.to_string();
+                let routes = query_as::<_, RouteRow>(sql::ROUTES_OF_APP).bind(&id);
+                let functions = query_as::<_, FunctionRow>(sql::FNS_OF_APP).bind(&id);
+                let triggers = query_as::<_, TriggerRow>(sql::TRIGGERS_OF_APP).bind(&id);
+                Ok(AppContents {
+                    app,
+                    routes: Self::many(connection, routes).await?,
+                    functions: Self::many(connection, functions).await?,
+                    triggers: Self::many(connection, triggers).await?,
+                })
             }
 
             pub(in crate::store) async fn find<R, T>(
@@ -163,32 +180,18 @@ macro_rules! impl_reads {
                 self.list(select).await
             }
 
+            async fn index(&self, digest: &str) -> Result<Option<Vec<u8>>, StoreError> {
+                let select = query_scalar::<_, Vec<u8>>(sql::INDEX).bind(digest);
+                bounded(select.fetch_optional(self.reader()))
+                    .await
+                    .map_err(unavailable)
+            }
+
             async fn contents(&self, app: AppId) -> Result<AppContents, StoreError> {
-                let id = app.to_string();
                 let mut tx = self.reading().await?;
-                let contents = AppContents {
-                    app: Self::one(
-                        &mut tx,
-                        Resource::App,
-                        query_as::<_, AppRow>(sql::APP).bind(&id),
-                    )
-                    .await?,
-                    routes: Self::many(
-                        &mut tx,
-                        query_as::<_, RouteRow>(sql::ROUTES_OF_APP).bind(&id),
-                    )
-                    .await?,
-                    functions: Self::many(
-                        &mut tx,
-                        query_as::<_, FunctionRow>(sql::FNS_OF_APP).bind(&id),
-                    )
-                    .await?,
-                    triggers: Self::many(
-                        &mut tx,
-                        query_as::<_, TriggerRow>(sql::TRIGGERS_OF_APP).bind(&id),
-                    )
-                    .await?,
-                };
+                let select = query_as::<_, AppRow>(sql::APP).bind(app.to_string());
+                let app = Self::one(&mut tx, Resource::App, select).await?;
+                let contents = Self::contents_of(&mut tx, app).await?;
                 bounded(tx.commit()).await.map_err(unavailable)?;
                 Ok(contents)
             }

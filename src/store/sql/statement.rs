@@ -101,6 +101,10 @@ pub(in crate::store) const TRIGGERS: &str = select_triggers!(
 );
 pub(in crate::store) const TRIGGERS_OF_APP: &str =
     select_triggers!("WHERE app_id = $1 ORDER BY name, id");
+pub(in crate::store) const TRIGGERS_AT: &str =
+    select_triggers!("WHERE app_id = $1 AND source = $2 ORDER BY name, id");
+pub(in crate::store) const PATTERNS_OF_APP: &str =
+    select_triggers!("WHERE app_id = $1 AND source LIKE '%{%' ORDER BY name, id");
 pub(in crate::store) const ALL_TRIGGERS: &str = select_triggers!("ORDER BY name, id");
 pub(in crate::store) const INSERT_TRIGGER: &str = "INSERT INTO triggers \
     (id, name, app_id, fn_id, type, source, annotations, created_at, updated_at) \
@@ -109,6 +113,27 @@ pub(in crate::store) const UPDATE_TRIGGER: &str =
     "UPDATE triggers SET source = $2, annotations = $3, updated_at = $4 WHERE id = $1";
 pub(in crate::store) const DELETE_TRIGGER: &str =
     "DELETE FROM triggers WHERE id = $1 RETURNING app_id";
+
+pub(in crate::store) const UPSERT_FN: &str = "INSERT INTO fns \
+    (id, name, app_id, image, format, memory, timeout, idle_timeout, config, annotations, \
+     created_at, updated_at) \
+    VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12) \
+    ON CONFLICT (id) DO UPDATE SET image = excluded.image, format = excluded.format, \
+    memory = excluded.memory, timeout = excluded.timeout, \
+    idle_timeout = excluded.idle_timeout, config = excluded.config, \
+    annotations = excluded.annotations, updated_at = excluded.updated_at";
+pub(in crate::store) const UPSERT_TRIGGER: &str = "INSERT INTO triggers \
+    (id, name, app_id, fn_id, type, source, annotations, created_at, updated_at) \
+    VALUES ($1, $2, $3, $4, 'http', $5, $6, $7, $8) \
+    ON CONFLICT (id) DO UPDATE SET source = excluded.source, \
+    annotations = excluded.annotations, updated_at = excluded.updated_at";
+
+pub(in crate::store) const INDEX: &str = "SELECT answer FROM indexes WHERE digest = $1";
+pub(in crate::store) const UPSERT_INDEX: &str = "INSERT INTO indexes (digest, answer, created_at) \
+    VALUES ($1, $2, $3) ON CONFLICT (digest) DO UPDATE SET answer = excluded.answer, \
+    created_at = excluded.created_at";
+pub(in crate::store) const DELETE_SURPLUS_INDEXES: &str = "DELETE FROM indexes WHERE digest IN \
+    (SELECT digest FROM indexes ORDER BY created_at DESC, digest LIMIT $2 OFFSET $1)";
 
 pub(in crate::store) const CALL: &str = select_calls!("WHERE app_id = $1 AND id = $2");
 pub(in crate::store) const CALLS_OF_APP: &str = select_calls!(

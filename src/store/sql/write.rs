@@ -2,15 +2,66 @@ use async_trait::async_trait;
 use sqlx::query::Query;
 use sqlx::{Database, Postgres, Sqlite, Transaction, query, query_as, query_scalar};
 
-use crate::model::{App, AppId, FnId, Function, Route, Trigger, TriggerId};
+use crate::model::{App, AppId, FnId, Function, Route, Timestamp, Trigger, TriggerId};
+use crate::store::clash;
 use crate::store::record::{self, AppRow, FunctionRow, RouteRow, TriggerRow, encode, size};
 use crate::store::revise::{Revised, revise};
 use crate::store::sql::{bounded, refused, statement as sql, unavailable};
 use crate::store::{
-    Change, Conflict, PostgresStore, Resource, SqliteStore, Store, StoreError, Watch,
+    Amend, Amendment, Change, Conflict, PostgresStore, Resource, SqliteStore, Store, StoreError,
+    Watch,
 };
 
 type Statement<'q, DB> = Query<'q, DB, <DB as Database>::Arguments>;
+
+/// Answers of images that are kept; each is up to 1 MiB.
+const KEPT_INDEXES: i64 = 200;
+
+/// All columns of an app, in the order in which they are inserted.
+macro_rules! app_row {
+    ($Db:ty, $statement:expr, $app:expr) => {
+        query::<$Db>($statement)
+            .bind($app.id.to_string())
+            .bind($app.name.clone())
+            .bind(encode("app config", &$app.config)?)
+            .bind(encode("app annotations", &$app.annotations)?)
+            .bind($app.syslog_url.clone())
+            .bind($app.created_at.as_millis())
+            .bind($app.updated_at.as_millis())
+    };
+}
+
+macro_rules! function_row {
+    ($Db:ty, $statement:expr, $function:expr) => {
+        query::<$Db>($statement)
+            .bind($function.id.to_string())
+            .bind($function.name.clone())
+            .bind($function.app_id.to_string())
+            .bind($function.image.clone())
+            .bind($function.format.as_str())
+            .bind(size("function memory", $function.memory_mb)?)
+            .bind(i64::from($function.timeout_secs))
+            .bind(i64::from($function.idle_timeout_secs))
+            .bind(encode("function config", &$function.config)?)
+            .bind(encode("function annotations", &$function.annotations)?)
+            .bind($function.created_at.as_millis())
+            .bind($function.updated_at.as_millis())
+    };
+}
+
+macro_rules! trigger_row {
+    ($Db:ty, $statement:expr, $trigger:expr) => {
+        query::<$Db>($statement)
+            .bind($trigger.id.to_string())
+            .bind($trigger.name.clone())
+            .bind($trigger.app_id.to_string())
+            .bind($trigger.fn_id.to_string())
+            .bind($trigger.source.clone())
+            .bind(encode("trigger annotations", &$trigger.annotations)?)
+            .bind($trigger.created_at.as_millis())
+            .bind($trigger.updated_at.as_millis())
+    };
+}
 
 macro_rules! impl_writes {
     ($Store:ty, $Db:ty) => {
@@ -52,6 +103,76 @@ macro_rules! impl_writes {
                 record::parse("app id", &app.ok_or(StoreError::NotFound(what))?)
             }
 
+            /// Fails if a trigger of the app takes requests that `trigger` takes, too.
+            async fn check_clash(
+                connection: &mut <$Db as Database>::Connection,
+                trigger: &Trigger,
+            ) -> Result<(), StoreError> {
+                let app = trigger.app_id.to_string();
+                let select = if clash::has_parameters(&trigger.source) {
+                    query_as::<_, TriggerRow>(sql::PATTERNS_OF_APP).bind(app)
+                } else {
+                    query_as::<_, TriggerRow>(sql::TRIGGERS_AT)
+                        .bind(app)
+                        .bind(trigger.source.clone())
+                };
+                let others: Vec<Trigger> = Self::many(connection, select).await?;
+                clash::check([trigger], &others)
+            }
+
+            async fn amend_app(
+                connection: &mut <$Db as Database>::Connection,
+                amendment: &Amendment,
+                known: Option<AppId>,
+            ) -> Result<(), StoreError> {
+                let Some(app) = &amendment.app else {
+                    return Ok(());
+                };
+                let write = match known {
+                    None => app_row!($Db, sql::INSERT_APP, app),
+                    Some(_) => query::<$Db>(sql::UPDATE_APP)
+                        .bind(app.id.to_string())
+                        .bind(encode("app config", &app.config)?)
+                        .bind(encode("app annotations", &app.annotations)?)
+                        .bind(app.syslog_url.clone())
+                        .bind(app.updated_at.as_millis()),
+                };
+                bounded(write.execute(connection))
+                    .await
+                    .map_err(|e| refused(e, Conflict::AppName, Resource::App))?;
+                Ok(())
+            }
+
+            async fn amend_contents(
+                connection: &mut <$Db as Database>::Connection,
+                amendment: &Amendment,
+            ) -> Result<(), StoreError> {
+                let functions = amendment.removed_functions.iter();
+                let triggers = amendment.removed_triggers.iter();
+                let gone = functions
+                    .map(|id| (sql::DELETE_FN, id.to_string()))
+                    .chain(triggers.map(|id| (sql::DELETE_TRIGGER, id.to_string())));
+                for (statement, id) in gone {
+                    let delete = query::<$Db>(statement).bind(id);
+                    bounded(delete.execute(&mut *connection))
+                        .await
+                        .map_err(unavailable)?;
+                }
+                for function in &amendment.functions {
+                    let write = function_row!($Db, sql::UPSERT_FN, function);
+                    bounded(write.execute(&mut *connection))
+                        .await
+                        .map_err(|e| refused(e, Conflict::FunctionName, Resource::App))?;
+                }
+                for trigger in &amendment.triggers {
+                    let write = trigger_row!($Db, sql::UPSERT_TRIGGER, trigger);
+                    bounded(write.execute(&mut *connection))
+                        .await
+                        .map_err(|e| refused(e, Conflict::TriggerName, Resource::Function))?;
+                }
+                Ok(())
+            }
+
             /// What was stored, as the answer to a change that left it so.
             async fn keep<T, R>(
                 &self,
@@ -75,8 +196,7 @@ macro_rules! impl_writes {
             ) -> Result<T, StoreError> {
                 let done = bounded(update.execute(&mut *tx))
                     .await
-                    // Only a trigger's source can collide; everything else that is unique is immutable.
-                    .map_err(|e| refused(e, Conflict::TriggerSource, Resource::App))?;
+                    .map_err(unavailable)?;
                 if done.rows_affected() == 0 {
                     return Err(StoreError::NotFound(what));
                 }
@@ -92,15 +212,60 @@ macro_rules! impl_writes {
             }
 
             async fn create_app(&self, app: &App) -> Result<(), StoreError> {
-                let insert = query(sql::INSERT_APP)
-                    .bind(app.id.to_string())
-                    .bind(&app.name)
-                    .bind(encode("app config", &app.config)?)
-                    .bind(encode("app annotations", &app.annotations)?)
-                    .bind(&app.syslog_url)
-                    .bind(app.created_at.as_millis())
-                    .bind(app.updated_at.as_millis());
+                let insert = app_row!($Db, sql::INSERT_APP, app);
                 self.insert(insert, Conflict::AppName, Resource::App).await
+            }
+
+            async fn amend(
+                &self,
+                app: &str,
+                change: Amend<'_>,
+            ) -> Result<Option<AppId>, StoreError> {
+                let mut tx = self.writing().await?;
+                let select = query_as::<_, AppRow>(sql::APP_BY_NAME).bind(app);
+                let contents = match Self::one(&mut tx, Resource::App, select).await {
+                    Ok(app) => Some(Self::contents_of(&mut tx, app).await?),
+                    Err(StoreError::NotFound(_)) => None,
+                    Err(error) => return Err(error),
+                };
+                let Some(amendment) = change(contents.as_ref()) else {
+                    return Ok(None);
+                };
+                let known = contents.as_ref().map(|contents| contents.app.id);
+                let id = amendment.app.as_ref().map(|app| app.id).or(known);
+                let id = id.ok_or(StoreError::NotFound(Resource::App))?;
+                if amendment == Amendment::default() {
+                    self.announce(tx, id).await?;
+                    return Ok(Some(id));
+                }
+                Self::amend_app(&mut tx, &amendment, known).await?;
+                Self::amend_contents(&mut tx, &amendment).await?;
+                if !amendment.triggers.is_empty() {
+                    let select =
+                        query_as::<_, TriggerRow>(sql::TRIGGERS_OF_APP).bind(id.to_string());
+                    let all: Vec<Trigger> = Self::many(&mut tx, select).await?;
+                    clash::check(&amendment.triggers, &all)?;
+                }
+                bounded(tx.commit()).await.map_err(unavailable)?;
+                Ok(Some(id))
+            }
+
+            async fn keep_index(&self, digest: &str, answer: &[u8]) -> Result<(), StoreError> {
+                let mut tx = self.writing().await?;
+                let upsert = query::<$Db>(sql::UPSERT_INDEX)
+                    .bind(digest)
+                    .bind(answer)
+                    .bind(Timestamp::now().as_millis());
+                bounded(upsert.execute(&mut *tx))
+                    .await
+                    .map_err(unavailable)?;
+                let prune = query::<$Db>(sql::DELETE_SURPLUS_INDEXES)
+                    .bind(KEPT_INDEXES)
+                    .bind(KEPT_INDEXES);
+                bounded(prune.execute(&mut *tx))
+                    .await
+                    .map_err(unavailable)?;
+                bounded(tx.commit()).await.map_err(unavailable)
             }
 
             async fn update_app(
@@ -200,19 +365,7 @@ macro_rules! impl_writes {
             }
 
             async fn create_function(&self, function: &Function) -> Result<(), StoreError> {
-                let insert = query(sql::INSERT_FN)
-                    .bind(function.id.to_string())
-                    .bind(&function.name)
-                    .bind(function.app_id.to_string())
-                    .bind(&function.image)
-                    .bind(function.format.as_str())
-                    .bind(size("function memory", function.memory_mb)?)
-                    .bind(i64::from(function.timeout_secs))
-                    .bind(i64::from(function.idle_timeout_secs))
-                    .bind(encode("function config", &function.config)?)
-                    .bind(encode("function annotations", &function.annotations)?)
-                    .bind(function.created_at.as_millis())
-                    .bind(function.updated_at.as_millis());
+                let insert = function_row!($Db, sql::INSERT_FN, function);
                 self.insert(insert, Conflict::FunctionName, Resource::App)
                     .await
             }
@@ -248,17 +401,13 @@ macro_rules! impl_writes {
             }
 
             async fn create_trigger(&self, trigger: &Trigger) -> Result<(), StoreError> {
-                let insert = query(sql::INSERT_TRIGGER)
-                    .bind(trigger.id.to_string())
-                    .bind(&trigger.name)
-                    .bind(trigger.app_id.to_string())
-                    .bind(trigger.fn_id.to_string())
-                    .bind(&trigger.source)
-                    .bind(encode("trigger annotations", &trigger.annotations)?)
-                    .bind(trigger.created_at.as_millis())
-                    .bind(trigger.updated_at.as_millis());
-                self.insert(insert, Conflict::TriggerName, Resource::Function)
+                let mut tx = self.writing().await?;
+                let insert = trigger_row!($Db, sql::INSERT_TRIGGER, trigger);
+                bounded(insert.execute(&mut *tx))
                     .await
+                    .map_err(|e| refused(e, Conflict::TriggerName, Resource::Function))?;
+                Self::check_clash(&mut tx, trigger).await?;
+                bounded(tx.commit()).await.map_err(unavailable)
             }
 
             async fn update_trigger(
@@ -273,6 +422,7 @@ macro_rules! impl_writes {
                     Revised::Changed(trigger) => trigger,
                     unchanged => return self.keep(tx, unchanged, stored.app_id, stored).await,
                 };
+                Self::check_clash(&mut tx, &trigger).await?;
                 let update = query(sql::UPDATE_TRIGGER)
                     .bind(id.to_string())
                     .bind(trigger.source.clone())
