@@ -4,6 +4,7 @@
 //!
 //! ```text
 //! model <- config, store, launcher <- pool <- invoke <- gateway, api <- server
+//! store, launcher <- index <- api
 //! build <- cli        wire, format <- invoke
 //! ```
 
@@ -14,6 +15,7 @@ pub mod cli;
 pub mod config;
 pub mod format;
 pub mod gateway;
+pub mod index;
 pub mod invoke;
 pub mod launcher;
 pub mod model;

@@ -18,6 +18,7 @@ use crate::api::{self, ApiConfig, ApiState, Health, Sites};
 use crate::config::{CorsOrigins, LauncherKind, ServerConfig, StdioPath};
 use crate::format::ExchangeLimits;
 use crate::gateway::{self, Control, Cors, Gateway, GatewayConfig, Stop, Timeouts, serve};
+use crate::index::Indexer;
 use crate::invoke::{InvokeConfig, Invoker, Memory};
 use crate::launcher::docker::{self, DockerConfig};
 use crate::launcher::{DockerLauncher, LaunchError, Launcher, ProcessLauncher};
@@ -350,9 +351,17 @@ fn control(
             stdio: launcher.stdio(),
         },
     };
+    for name in &config.features.unknown {
+        tracing::warn!("FN_FEATURE_FLAGS: {name} is not known, expected EnableWorkerIndexing");
+    }
+    let indexer = config
+        .features
+        .indexing
+        .then(|| Indexer::new(launcher.clone(), config.index_timeout));
     let launcher = launcher.clone();
     let pools = Arc::new(scaling::Pools { invoker, launcher });
-    let router = api::router(ApiState::new(registry, pools, api));
+    let state = ApiState::new(registry, pools, api).with_indexer(indexer);
+    let router = api::router(state);
     gateway::control(router)
 }
 

@@ -10,7 +10,7 @@ use std::path::Path;
 use std::{fmt, fs};
 
 /// Which rooms a room may see, besides itself. `*` stands for all of them.
-const ROOMS: [(&str, &[&str]); 14] = [
+const ROOMS: [(&str, &[&str]); 15] = [
     ("alarm", &[]),
     ("model", &[]),
     ("config", &["model"]),
@@ -23,7 +23,8 @@ const ROOMS: [(&str, &[&str]); 14] = [
         &["format", "pool", "launcher", "model", "store", "telemetry"],
     ),
     ("gateway", &["alarm", "model", "store", "invoke", "format"]),
-    ("api", &["model", "store"]),
+    ("index", &["launcher", "model", "store"]),
+    ("api", &["index", "model", "store"]),
     ("telemetry", &["config", "model"]),
     ("build", &["model", "config"]),
     ("cli", &["model", "config", "build"]),

@@ -46,9 +46,14 @@ impl Base {
         annotations.insert(INVOKE_ENDPOINT.to_owned(), endpoint.into());
     }
 
+    /// The address of a trigger.
+    pub(super) fn trigger(&self, app: &str, source: &str) -> String {
+        format!("{}/t/{app}{source}", self.0)
+    }
+
     /// `annotations` with the address of the trigger.
     pub(super) fn on_trigger(&self, annotations: &mut Annotations, app: &str, source: &str) {
-        let endpoint = format!("{}/t/{app}{source}", self.0);
+        let endpoint = self.trigger(app, source);
         annotations.insert(HTTP_ENDPOINT.to_owned(), endpoint.into());
     }
 }

@@ -11,6 +11,7 @@ use serde::Serialize;
 use crate::api::error::{ApiError, Shape, shaped};
 use crate::api::origin::{Sites, refuse_foreign};
 use crate::api::{root, v1, v2};
+use crate::index::Indexer;
 use crate::model::{Callable, DrainStatus, ScaleStatus};
 use crate::store::Registry;
 
@@ -65,6 +66,8 @@ pub struct ApiState {
     pub registry: Arc<Registry>,
     pub config: Arc<ApiConfig>,
     pub runner: Arc<dyn Runner>,
+    /// Who asks images for their functions, if anybody may.
+    pub indexer: Option<Arc<Indexer>>,
 }
 
 impl ApiState {
@@ -74,7 +77,15 @@ impl ApiState {
             registry,
             config: Arc::new(config),
             runner,
+            indexer: None,
         }
+    }
+
+    /// Images may be asked for their functions.
+    #[must_use]
+    pub fn with_indexer(mut self, indexer: Option<Indexer>) -> Self {
+        self.indexer = indexer.map(Arc::new);
+        self
     }
 }
 

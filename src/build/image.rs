@@ -6,7 +6,7 @@ use futures_util::{StreamExt as _, pin_mut};
 
 use crate::build::engine::Engine;
 use crate::build::error::BuildError;
-use crate::build::plan::Progress;
+use crate::build::plan::{Labels, Progress};
 
 /// Says which images are ours, so that they can be found and cleaned up.
 const LABEL: &str = "kiln.function";
@@ -16,10 +16,11 @@ pub(super) async fn build(
     engine: &Engine,
     tar: Vec<u8>,
     tag: &str,
+    labels: &Labels,
     no_cache: bool,
     progress: &dyn Progress,
 ) -> Result<String, BuildError> {
-    let options = options(tag, no_cache);
+    let options = options(tag, labels, no_cache);
     let answers = engine.build_image(options, None, Some(body_full(tar.into())));
     pin_mut!(answers);
     while let Some(answer) = answers.next().await {
@@ -37,16 +38,28 @@ pub(super) async fn build(
     Ok(tag.to_owned())
 }
 
-fn options(tag: &str, no_cache: bool) -> BuildImageOptions {
+/// What an image that is on the engine says about itself.
+pub async fn labels(engine: &Engine, image: &str) -> Result<Labels, BuildError> {
+    let found = engine.inspect_image(image).await;
+    let found = found.map_err(|error| BuildError::Image {
+        message: engine_words(&error),
+    })?;
+    let labels = found.config.and_then(|config| config.labels);
+    Ok(labels.unwrap_or_default().into_iter().collect())
+}
+
+fn options(tag: &str, labels: &Labels, no_cache: bool) -> BuildImageOptions {
     let name = tag.rsplit('/').next().unwrap_or(tag);
     let name = name.split(':').next().unwrap_or(name);
+    let own = labels.iter().map(|(k, v)| (k.as_str(), v.as_str()));
+    let all: HashMap<&str, &str> = own.chain([(LABEL, name)]).collect();
     BuildImageOptionsBuilder::new()
         .dockerfile("Dockerfile")
         .t(tag)
         .rm(true)
         .forcerm(true)
         .nocache(no_cache)
-        .labels(&HashMap::from([(LABEL, name)]))
+        .labels(&all)
         .build()
 }
 
@@ -88,9 +101,11 @@ pub(super) mod tests {
 
     #[test]
     fn an_image_carries_the_name_of_its_function() {
-        let options = options("registry.example.com:5000/team/hello:0.0.1", false);
+        let own = [("fn.indexing".to_owned(), "true".to_owned())].into();
+        let options = options("registry.example.com:5000/team/hello:0.0.1", &own, false);
         let labels = options.labels.unwrap();
         assert!(format!("{labels:?}").contains("hello"));
+        assert!(format!("{labels:?}").contains("fn.indexing"));
         assert!(!format!("{labels:?}").contains("team"));
     }
 }
@@ -110,7 +125,9 @@ mod docker_tests {
         let tar = context::of_binary(&program, &[]).unwrap();
         let tag = "kiln-build-test/one:0.0.1";
         let recorder = Recorder::default();
-        let built = build(&docker, tar, tag, false, &recorder).await.unwrap();
+        let built = build(&docker, tar, tag, &Labels::new(), false, &recorder)
+            .await
+            .unwrap();
         assert_eq!(built, tag);
         assert!(recorder.text().contains("FROM scratch"));
         let config = docker.inspect_image(tag).await.unwrap().config.unwrap();
@@ -126,15 +143,29 @@ mod docker_tests {
         std::fs::write(dir.path().join("Dockerfile"), "FROM scratch\nCOPY nope /\n").unwrap();
         let tar = context::of_folder(dir.path()).unwrap();
         let recorder = Recorder::default();
-        let error = build(&docker, tar, "kiln-build-test/two:0.0.1", false, &recorder)
-            .await
-            .unwrap_err();
+        let error = build(
+            &docker,
+            tar,
+            "kiln-build-test/two:0.0.1",
+            &Labels::new(),
+            false,
+            &recorder,
+        )
+        .await
+        .unwrap_err();
         assert!(error.to_string().contains("nope"), "{error}");
         std::fs::write(dir.path().join("Dockerfile"), "FRM scratch\n").unwrap();
         let tar = context::of_folder(dir.path()).unwrap();
-        let error = build(&docker, tar, "kiln-build-test/two:0.0.1", false, &recorder)
-            .await
-            .unwrap_err();
+        let error = build(
+            &docker,
+            tar,
+            "kiln-build-test/two:0.0.1",
+            &Labels::new(),
+            false,
+            &recorder,
+        )
+        .await
+        .unwrap_err();
         assert!(error.to_string().contains("unknown instruction"), "{error}");
     }
 }

@@ -26,5 +26,6 @@ mod steps;
 pub(crate) use engine::remove_image;
 pub use engine::{Engine, EngineError, engine};
 pub use error::BuildError;
-pub use plan::{Output, Plan, Progress, Runtime, plan};
+pub use image::labels;
+pub use plan::{INDEXING, Labels, Output, Plan, Progress, Runtime, plan};
 pub use push::push;

@@ -1,3 +1,4 @@
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use crate::build::engine::Engine;
@@ -31,11 +32,18 @@ pub enum Output<'a> {
     Binary { data_dir: &'a Path },
 }
 
+/// What an image says about itself, for those who look at it without running it.
+pub type Labels = BTreeMap<String, String>;
+
+/// The label by which an image says that it can be asked for its functions.
+pub const INDEXING: &str = "fn.indexing";
+
 /// A build that has everything it needs in its folder.
 #[derive(Debug)]
 pub struct Plan {
     dir: PathBuf,
     name: String,
+    labels: Labels,
     runtime: Runtime,
     steps: Vec<String>,
     cmd: Vec<String>,
@@ -52,11 +60,18 @@ pub fn plan(dir: &Path, manifest: &Manifest, for_process: bool) -> Result<Plan, 
     Ok(Plan {
         dir: dir.to_owned(),
         name: manifest.name.clone(),
+        labels: labels(manifest),
         runtime,
         steps: manifest.build.clone(),
         cmd: manifest.cmd.clone(),
         no_cache: false,
     })
+}
+
+fn labels(manifest: &Manifest) -> Labels {
+    let indexing = manifest.indexing.as_ref();
+    let label = indexing.map(|_| (INDEXING.to_owned(), "true".to_owned()));
+    label.into_iter().collect()
 }
 
 /// A Dockerfile wins over a runtime, as it does in Fn, except where no image is wanted.
@@ -99,11 +114,13 @@ impl Plan {
                 progress.step("Compiling with cargo");
                 let binary = cargo::build(&self.dir, &self.name, progress).await?;
                 match output {
-                    Output::Binary { data_dir } => artifact::keep(&binary, &self.name, data_dir),
+                    Output::Binary { data_dir } => {
+                        artifact::keep(&binary, &self.name, &self.labels, data_dir)
+                    }
                     Output::Image { engine, tag } => {
                         progress.step(&format!("Building image {tag}"));
                         let tar = context::of_binary(&binary, &self.cmd)?;
-                        image::build(engine, tar, tag, self.no_cache, progress).await
+                        image::build(engine, tar, tag, &self.labels, self.no_cache, progress).await
                     }
                 }
             }
@@ -112,7 +129,7 @@ impl Plan {
                 Output::Image { engine, tag } => {
                     progress.step(&format!("Building image {tag}"));
                     let tar = context::of_folder(&self.dir)?;
-                    image::build(engine, tar, tag, self.no_cache, progress).await
+                    image::build(engine, tar, tag, &self.labels, self.no_cache, progress).await
                 }
             },
         }

@@ -9,7 +9,7 @@ use crate::cli::manage::{
     TriggersCommand, UnsetVerb, UpdateVerb, UseVerb,
 };
 use crate::cli::session::Start;
-use crate::cli::{build, deploy, import, init, invoke, start, version};
+use crate::cli::{build, deploy, import, index, init, invoke, start, version};
 
 /// Run functions in hot containers.
 #[derive(Debug, Parser)]
@@ -35,6 +35,8 @@ enum Command {
     Build(build::BuildArgs),
     /// Build the function of a folder and put it on the server.
     Deploy(deploy::DeployArgs),
+    /// Ask an image for its functions, and say what is wrong with them.
+    Index(index::IndexArgs),
     /// Take over what is deployed on an Fn server, from its SQLite file.
     Import(import::ImportArgs),
     /// Call a function; what comes on stdin is the body.
@@ -108,7 +110,7 @@ enum Command {
 const GROUPS: [(&str, &[&str]); 4] = [
     (
         "Write and run functions",
-        &["init", "build", "deploy", "invoke"],
+        &["init", "build", "index", "deploy", "invoke"],
     ),
     (
         "Manage what is on the server",
@@ -179,6 +181,7 @@ pub async fn run(cli: Cli) -> anyhow::Result<()> {
         Command::Init(args) => init::run(args),
         Command::Build(args) => build::run(args, &start.session()?).await,
         Command::Deploy(args) => deploy::run(args, &start.session()?).await,
+        Command::Index(args) => index::run(args, &start.session()?).await,
         Command::Import(args) => import::run(args).await,
         Command::Invoke(args) => invoke::run(args, &start.session()?).await,
         Command::Create(verb) => verb.run(start).await,
@@ -271,6 +274,8 @@ mod tests {
             "fn list triggers a f",
             "fn start --log-level DEBUG --port 9000",
             "fn import old/fn.db --dry-run",
+            "fn index o/shop:1 --json --timeout 5",
+            "fn deploy --app a --dry-run --skip-invalid --keep-missing --reindex",
             "fn version",
             "fn create app a --config K=V --annotation k=1 --syslog-url tcp://h:1",
             "fn create function a f image:1 --memory 64 --timeout 5 --idle-timeout 5",
@@ -347,6 +352,8 @@ mod tests {
         for line in [
             "fn create app",
             "fn create app a --config K",
+            "fn index",
+            "fn index i --timeout 0",
             "fn create trigger a f t",
             "fn create trigger a f t -s /s --type ftp",
             "fn create route a /p i --type later",

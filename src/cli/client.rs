@@ -13,7 +13,7 @@ const CONNECT: Duration = Duration::from_secs(5);
 /// The control plane answers from its store.
 const CONTROL: Duration = Duration::from_secs(30);
 /// A call may wait for a pull of ten minutes before it runs for five.
-const CALL: Duration = Duration::from_secs(20 * 60);
+pub(super) const CALL: Duration = Duration::from_secs(20 * 60);
 /// Largest answer of the control plane that is read.
 const MAX_ANSWER: usize = 16 * 1024 * 1024;
 
@@ -141,6 +141,19 @@ impl Api {
     ) -> Result<T, ClientError> {
         let url = self.url(parts);
         self.answer(method, url, |request| request.json(body)).await
+    }
+
+    /// As [`send`](Self::send), for what may take longer than a look into the store.
+    pub(super) async fn send_within<T: DeserializeOwned>(
+        &self,
+        limit: Duration,
+        method: Method,
+        parts: &[&str],
+        body: &impl Serialize,
+    ) -> Result<T, ClientError> {
+        let url = self.url(parts);
+        self.answer(method, url, |request| request.json(body).timeout(limit))
+            .await
     }
 
     /// Whether the answer has a body differs between the APIs, and it says nothing.

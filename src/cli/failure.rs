@@ -15,7 +15,11 @@ pub(super) struct Failure {
     message: String,
     hint: Option<String>,
     source: Option<Box<dyn std::error::Error + Send + Sync>>,
+    code: u8,
 }
+
+/// The code of what could not be done for a reason that the message names.
+const EXPECTED: u8 = 1;
 
 impl Failure {
     pub(super) fn new(message: impl Into<String>) -> Self {
@@ -23,6 +27,7 @@ impl Failure {
             message: message.into(),
             hint: None,
             source: None,
+            code: EXPECTED,
         }
     }
 
@@ -31,6 +36,12 @@ impl Failure {
         source: impl std::error::Error + Send + Sync + 'static,
     ) -> Self {
         self.source = Some(Box::new(source));
+        self
+    }
+
+    /// Ends the command with another code than 1, for scripts.
+    pub(super) fn code(mut self, code: u8) -> Self {
+        self.code = code;
         self
     }
 
@@ -63,16 +74,17 @@ fn is_broken_pipe(error: &anyhow::Error) -> bool {
     find::<io::Error>(error).is_some_and(|error| error.kind() == io::ErrorKind::BrokenPipe)
 }
 
-fn code(error: &anyhow::Error) -> u8 {
-    const EXPECTED: u8 = 1;
+pub(super) fn code(error: &anyhow::Error) -> u8 {
     const USAGE: u8 = 2;
     const INTERNAL: u8 = 70;
     // A setting is an argument that came by another way.
     if find::<SettingError>(error).is_some() {
         return USAGE;
     }
-    let expected = find::<Failure>(error).is_some()
-        || find::<ManifestError>(error).is_some()
+    if let Some(failure) = find::<Failure>(error) {
+        return failure.code;
+    }
+    let expected = find::<ManifestError>(error).is_some()
         || find::<ClientConfigError>(error).is_some()
         || find::<BuildError>(error).is_some()
         || find::<EngineError>(error).is_some()

@@ -7,7 +7,7 @@
 //!
 //! Exit codes: 0 done (also when the reader of our output went away), 1 the command could not do
 //! what it was asked for a reason the message names, 2 the arguments or settings make no sense, 70 a
-//! fault of ours.
+//! fault of ours; `fn index` has two more.
 //!
 //! Start at [`parse`] and [`run`]; [`report`] turns its error into words and an exit code.
 
@@ -19,6 +19,7 @@ mod failure;
 #[cfg(test)]
 mod fake_server;
 mod import;
+mod index;
 mod init;
 mod invoke;
 mod manage;

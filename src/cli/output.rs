@@ -30,7 +30,9 @@ pub(super) fn json<T: serde::Serialize>(value: &T) -> anyhow::Result<()> {
 
 /// A result for people: columns two spaces apart.
 pub(super) fn table(head: &[&str], rows: &[Vec<String>]) -> io::Result<()> {
-    for text in columns(head, rows) {
+    let head: Vec<String> = head.iter().map(|&cell| cell.to_owned()).collect();
+    let all: Vec<Vec<String>> = std::iter::once(head).chain(rows.iter().cloned()).collect();
+    for text in columns(&all) {
         line(&text)?;
     }
     Ok(())
@@ -86,17 +88,17 @@ fn paint(word: &str, code: &str) -> String {
     }
 }
 
-fn columns(head: &[&str], rows: &[Vec<String>]) -> Vec<String> {
-    let head: Vec<String> = head.iter().map(|&cell| cell.to_owned()).collect();
-    let all = || std::iter::once(&head).chain(rows);
+/// Rows as lines, every column as wide as its widest cell.
+pub(super) fn columns(rows: &[Vec<String>]) -> Vec<String> {
     let width = |column: usize| {
-        all()
+        rows.iter()
             .filter_map(|row| row.get(column))
             .map(|cell| cell.chars().count())
             .max()
             .unwrap_or(0)
     };
-    let widths: Vec<usize> = (0..head.len()).map(width).collect();
+    let most = rows.iter().map(Vec::len).max().unwrap_or(0);
+    let widths: Vec<usize> = (0..most).map(width).collect();
     let show = |row: &Vec<String>| {
         let cells: Vec<String> = row
             .iter()
@@ -105,7 +107,7 @@ fn columns(head: &[&str], rows: &[Vec<String>]) -> Vec<String> {
             .collect();
         cells.join("  ").trim_end().to_owned()
     };
-    all().map(show).collect()
+    rows.iter().map(show).collect()
 }
 
 /// The steps of a longer command: a spinner where somebody watches, plain lines elsewhere.
@@ -184,11 +186,12 @@ mod tests {
     #[test]
     fn columns_are_as_wide_as_their_widest_cell() {
         let rows = [
+            vec!["NAME".to_owned(), "ID".to_owned()],
             vec!["hello".to_owned(), "01A".to_owned()],
             vec!["é".to_owned(), String::new()],
         ];
-        let lines = columns(&["NAME", "ID"], &rows);
+        let lines = columns(&rows);
         assert_eq!(lines, ["NAME   ID", "hello  01A", "é"]);
-        assert_eq!(columns(&["NAME"], &[]), ["NAME"]);
+        assert!(columns(&[]).is_empty());
     }
 }

@@ -5,7 +5,7 @@ use anyhow::Context as _;
 use clap::{Args, ValueEnum};
 
 use crate::cli::failure::Failure;
-use crate::config::{Env, LauncherKind, ServerConfig, log_filter, variable};
+use crate::config::{Env, LauncherKind, ServerConfig, log_filter, setting};
 use crate::server::ServerError;
 
 /// Flags win over the environment; everything else comes from the environment alone.
@@ -47,7 +47,7 @@ impl From<LauncherArg> for LauncherKind {
 
 pub(super) async fn run(args: &StartArgs) -> anyhow::Result<()> {
     let cwd = std::env::current_dir().context("cannot tell the current folder")?;
-    let mut config = ServerConfig::from_env(&Env::new(&variable), &cwd)?;
+    let mut config = ServerConfig::from_env(&Env::new(&setting), &cwd)?;
     args.apply(&mut config, &cwd);
     crate::server::run(config).await.map_err(|error| {
         let hint = hint(&error);

@@ -11,7 +11,7 @@ const INVOKE_ENDPOINT: &str = "fnproject.io/fn/invokeEndpoint";
 /// Where a trigger is called.
 const TRIGGER_ENDPOINT: &str = "fnproject.io/trigger/httpEndpoint";
 
-fn is_empty<T: Default + PartialEq>(value: &T) -> bool {
+pub(super) fn is_empty<T: Default + PartialEq>(value: &T) -> bool {
     *value == T::default()
 }
 
@@ -209,6 +209,138 @@ pub(super) struct RouteChange {
     pub(super) config: Config,
     #[serde(skip_serializing_if = "is_empty")]
     pub(super) annotations: Annotations,
+}
+
+/// Which image to ask for its functions.
+#[derive(Debug, Serialize)]
+pub(super) struct IndexRequest {
+    pub(super) image: String,
+    #[serde(skip_serializing_if = "is_empty")]
+    pub(super) reindex: bool,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) timeout: Option<u64>,
+}
+
+/// What an image says about its functions, or why it says nothing.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+pub(super) struct IndexReport {
+    pub(super) image: String,
+    pub(super) digest: Option<String>,
+    pub(super) state: String,
+    pub(super) message: Option<String>,
+    pub(super) millis: Option<u64>,
+    pub(super) functions: Vec<Declared>,
+    pub(super) problems: Vec<String>,
+    pub(super) warnings: Vec<String>,
+    pub(super) log: Vec<String>,
+}
+
+/// A function as its image declares it.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+pub(super) struct Declared {
+    pub(super) name: String,
+    pub(super) description: String,
+    pub(super) memory: Option<u64>,
+    pub(super) timeout: Option<u64>,
+    pub(super) triggers: Vec<Path>,
+}
+
+/// Where a function is called; no methods are all of them.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+pub(super) struct Path {
+    pub(super) source: String,
+    pub(super) url: String,
+    pub(super) methods: Vec<String>,
+}
+
+/// Which image to ask, and what is wanted of its functions.
+#[derive(Debug, Serialize)]
+pub(super) struct IndexDeploy {
+    pub(super) app: AppTarget,
+    pub(super) image: String,
+    #[serde(skip_serializing_if = "is_empty")]
+    pub(super) indexing: bool,
+    #[serde(skip_serializing_if = "is_empty")]
+    pub(super) reindex: bool,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) format: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) defaults: Option<Settings>,
+    #[serde(skip_serializing_if = "is_empty")]
+    pub(super) annotations: Annotations,
+    #[serde(skip_serializing_if = "is_empty")]
+    pub(super) only: Vec<String>,
+    #[serde(skip_serializing_if = "is_empty")]
+    pub(super) functions: BTreeMap<String, Settings>,
+    #[serde(skip_serializing_if = "is_empty")]
+    pub(super) dry_run: bool,
+    #[serde(skip_serializing_if = "is_empty")]
+    pub(super) skip_invalid: bool,
+    #[serde(skip_serializing_if = "is_empty")]
+    pub(super) keep_missing: bool,
+}
+
+/// The app that functions are for, and what is to become of it.
+#[derive(Debug, Default, Serialize)]
+pub(super) struct AppTarget {
+    pub(super) name: String,
+    #[serde(skip_serializing_if = "is_empty")]
+    pub(super) create: bool,
+    #[serde(skip_serializing_if = "is_empty")]
+    pub(super) config: Config,
+    #[serde(skip_serializing_if = "is_empty")]
+    pub(super) annotations: Annotations,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) syslog_url: Option<String>,
+}
+
+/// Values of one function, or for those that have none.
+#[derive(Clone, Debug, Default, PartialEq, Serialize)]
+pub(super) struct Settings {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) memory: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) timeout: Option<u32>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) idle_timeout: Option<u32>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) scale: Option<serde_json::Value>,
+    #[serde(skip_serializing_if = "is_empty")]
+    pub(super) config: Config,
+}
+
+/// What an app becomes by an image, or why it does not.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+pub(super) struct IndexDeployed {
+    pub(super) index: IndexReport,
+    pub(super) applied: bool,
+    pub(super) problems: Vec<String>,
+    pub(super) changes: Vec<Outcome>,
+}
+
+/// What becomes of one function.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+pub(super) struct Outcome {
+    pub(super) name: String,
+    pub(super) outcome: String,
+    pub(super) memory: u64,
+    pub(super) timeout: u64,
+    pub(super) triggers: Vec<Path>,
+    pub(super) changes: Vec<FieldChange>,
+}
+
+/// A value that becomes another.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+pub(super) struct FieldChange {
+    pub(super) field: String,
+    pub(super) from: Option<String>,
+    pub(super) to: Option<String>,
 }
 
 /// A call that has ended; servers leave out what does not apply to it.

@@ -12,6 +12,11 @@ pub fn variable(name: &str) -> Option<String> {
     std::env::var(name).ok().filter(|value| !value.is_empty())
 }
 
+/// As [`variable`], but an empty one is there: a list may be meant to be empty.
+pub fn setting(name: &str) -> Option<String> {
+    std::env::var(name).ok()
+}
+
 /// A setting that cannot be used.
 #[derive(Debug, Error)]
 pub enum SettingError {
@@ -67,6 +72,11 @@ impl<'a> Env<'a> {
                 }),
             },
         }
+    }
+
+    /// Whether `name` is set to nothing, which is not the same as not being set.
+    pub(super) fn is_emptied(&self, name: &str) -> bool {
+        (self.lookup)(name).is_some_and(|value| value.is_empty())
     }
 
     /// The value parsed by its type, or `default` where it is not set.

@@ -15,16 +15,18 @@ mod container;
 mod context;
 mod duration;
 mod env;
+mod feature;
 mod manifest;
 mod server;
 
 pub use app_file::{APP_NAME_RULE, AppFile, is_app_name};
 pub use client::{ClientConfig, ClientConfigError, DEFAULT_API_URL};
 pub use context::{Context, Contexts};
-pub use env::{Env, SettingError, variable};
+pub use env::{Env, SettingError, setting, variable};
+pub use feature::Features;
 pub use manifest::{
-    Deployment, ExpectedConfig, MAX_MANIFEST_BYTES, Manifest, ManifestError, TriggerSpec, Version,
-    bump_patch, check_name,
+    Deployment, ExpectedConfig, FunctionOverride, Indexing, MAX_MANIFEST_BYTES, Manifest,
+    ManifestError, TriggerSpec, Version, bump_patch, check_name,
 };
 pub use server::{
     CorsOrigins, LauncherKind, LogFormat, ScaleLogTo, ScaleLogWhat, ScaleLogging, ServerConfig,

@@ -8,6 +8,7 @@ use http::{HeaderName, HeaderValue};
 use crate::config::container::container_limits;
 use crate::config::duration;
 use crate::config::env::{Env, SettingError, refused};
+use crate::config::feature::Features;
 use crate::model::ContainerLimits;
 
 const MIB: u64 = 1024 * 1024;
@@ -263,6 +264,10 @@ pub struct ServerConfig {
     pub log_format: LogFormat,
     /// `FN_SCALE_LOG`.
     pub scale_log: ScaleLogging,
+    /// `FN_FEATURE_FLAGS`.
+    pub features: Features,
+    /// For an image to say which functions it has (`FN_INDEX_TIMEOUT`).
+    pub index_timeout: Duration,
 }
 
 impl ServerConfig {
@@ -388,6 +393,8 @@ impl ServerConfig {
                 },
                 "stderr or file, a colon, and none, warning or verbose",
             )?,
+            features: Features::read(env)?,
+            index_timeout: patience(env, "FN_INDEX_TIMEOUT", 30)?,
             data_dir,
         })
     }

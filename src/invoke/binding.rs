@@ -12,7 +12,7 @@ use tokio::sync::oneshot;
 
 use super::invoker::InvokeConfig;
 use crate::format;
-use crate::launcher::{Image, LaunchError, LaunchSpec};
+use crate::launcher::{Image, LaunchError, LaunchSpec, Reach};
 use crate::model::{Callable, CallableId, ScaleStatus};
 use crate::pool::{Pool, PoolConfig, Starts};
 
@@ -400,6 +400,7 @@ fn spec_of(callable: &Callable, image: Arc<Image>) -> LaunchSpec {
         memory_mb: callable.memory_mb,
         cpus: callable.cpus,
         tmpfs_mb: callable.tmpfs_mb,
+        reach: Reach::Network,
         app: callable.app_name.clone(),
         function: callable.name.clone(),
     }

@@ -10,7 +10,8 @@ use tokio::io::{AsyncWriteExt, ReadBuf};
 
 use super::fake::{FakeIo, FakeLauncher};
 use super::{
-    Channel, Exit, Instance, LaunchError, LaunchSpec, Launcher, Now, ProcessLauncher, Stdin, Stdout,
+    Channel, Exit, Instance, LaunchError, LaunchSpec, Launcher, Now, ProcessLauncher, Reach, Stdin,
+    Stdout,
 };
 
 /// What the suite's functions do; every bench provides an image for each.
@@ -58,6 +59,7 @@ async fn launch_over(
         memory_mb: 64,
         cpus: None,
         tmpfs_mb: 0,
+        reach: Reach::Network,
         app: "conformance".to_owned(),
         function: "peer".to_owned(),
     };

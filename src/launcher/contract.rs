@@ -54,6 +54,17 @@ pub struct Image {
     pub command: Vec<String>,
     /// Paths that the image wants to be writable.
     pub volumes: Vec<String>,
+    /// What the image says about itself.
+    pub labels: BTreeMap<String, String>,
+}
+
+/// Whom a function may talk to over the network.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Reach {
+    /// Whatever the launcher's settings allow.
+    Network,
+    /// Nobody, where the launcher can see to it.
+    Nothing,
 }
 
 /// How calls reach a function.
@@ -75,6 +86,7 @@ pub struct LaunchSpec {
     pub cpus: Option<MilliCpus>,
     /// Size of the writable `/tmp`; 0 for the launcher's default.
     pub tmpfs_mb: u32,
+    pub reach: Reach,
     /// For people who look at the engine: which app and function this is.
     pub app: String,
     pub function: String,

@@ -26,6 +26,8 @@ type Body = Arc<dyn Fn(FakeIo) -> BoxFuture<'static, i64> + Send + Sync>;
 #[derive(Default)]
 pub(crate) struct FakeLauncher {
     bodies: HashMap<String, Body>,
+    /// Of every image.
+    pub(crate) labels: std::collections::BTreeMap<String, String>,
     tasks: TaskTracker,
     started: AtomicUsize,
     alive: Arc<AtomicUsize>,
@@ -92,6 +94,7 @@ impl Launcher for FakeLauncher {
             id: format!("fake:{reference}"),
             command: vec![reference.to_owned()],
             volumes: Vec::new(),
+            labels: self.labels.clone(),
         })
     }
 

@@ -23,7 +23,7 @@ mod stdio;
 mod supervise;
 mod usage;
 
-pub use contract::{Channel, Image, Instance, LaunchError, LaunchSpec, Launcher};
+pub use contract::{Channel, Image, Instance, LaunchError, LaunchSpec, Launcher, Reach};
 pub use docker::DockerLauncher;
 pub use process::ProcessLauncher;
 pub use socket::Socket;

@@ -9,7 +9,7 @@ use tokio::time::Instant;
 
 use super::*;
 use crate::launcher::fake::FakeLauncher;
-use crate::launcher::{Channel, Image, LaunchSpec};
+use crate::launcher::{Channel, Image, LaunchSpec, Reach};
 use crate::model::{Format, Scale};
 use crate::pool::{PoolConfig, PoolError};
 
@@ -48,12 +48,14 @@ impl Machine {
                 id: "stays".to_owned(),
                 command: Vec::new(),
                 volumes: Vec::new(),
+                labels: Default::default(),
             }),
             channel: Channel::Stdio,
             env: BTreeMap::new(),
             memory_mb,
             cpus: None,
             tmpfs_mb: 0,
+            reach: Reach::Network,
             app: "a".to_owned(),
             function: function.to_owned(),
         };

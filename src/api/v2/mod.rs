@@ -7,8 +7,10 @@
 
 mod apps;
 mod calls;
+mod deploy;
 mod drain;
 mod fns;
+mod index;
 mod page;
 mod paths;
 mod scale;

@@ -1,11 +1,11 @@
 use axum::Router;
-use axum::routing::get;
+use axum::routing::{get, post};
 use utoipa::{OpenApi, ToSchema};
 
 use crate::api::error::Flat;
 use crate::api::openapi::complete;
 use crate::api::router::ApiState;
-use crate::api::v2::{apps, calls, drain, fns, scale, triggers};
+use crate::api::v2::{apps, calls, deploy, drain, fns, index, scale, triggers};
 
 pub(in crate::api) fn router() -> Router<ApiState> {
     Router::new()
@@ -23,6 +23,8 @@ pub(in crate::api) fn router() -> Router<ApiState> {
         .route("/v2/fns/{id}/calls", get(calls::list))
         .route("/v2/fns/{id}/calls/{call}", get(calls::get))
         .route("/v2/fns/{id}/calls/{call}/log", get(calls::log))
+        .route("/v2/index", post(index::report))
+        .route("/v2/index/deploy", post(deploy::deploy))
         .route(
             "/v2/drain",
             get(drain::status).post(drain::drain).delete(drain::resume),
@@ -70,6 +72,8 @@ pub(in crate::api) fn document() -> utoipa::openapi::OpenApi {
         triggers::get,
         triggers::update,
         triggers::delete,
+        index::report,
+        deploy::deploy,
         drain::status,
         drain::drain,
         drain::resume

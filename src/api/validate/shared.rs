@@ -29,12 +29,12 @@ pub(super) fn is_word(name: &str) -> bool {
 }
 
 /// A text that databases, environments and logs all can hold, and that is one word to Docker.
-pub(super) fn is_image(image: &str) -> bool {
+pub(in crate::api) fn is_image(image: &str) -> bool {
     !image.chars().any(|c| c.is_control() || c.is_whitespace())
 }
 
 /// A container's environment cannot hold other entries; without this check each call would fail.
-pub(super) fn config(config: &Config) -> Result<(), Invalid> {
+pub(in crate::api) fn config(config: &Config) -> Result<(), Invalid> {
     let mut total = 0;
     for (key, value) in config {
         if key.is_empty() || key.contains(['=', '\0']) {
@@ -76,7 +76,7 @@ pub(in crate::api) fn shape(name: Option<&str>, invalid: Invalid) -> Result<(), 
     }
 }
 
-pub(super) fn annotations(annotations: &Annotations) -> Result<(), Invalid> {
+pub(in crate::api) fn annotations(annotations: &Annotations) -> Result<(), Invalid> {
     if annotations.len() > MAX_ANNOTATIONS {
         return Err(TOO_MANY_ANNOTATIONS);
     }

@@ -4,7 +4,7 @@ use reqwest::Method;
 
 use crate::cli::client::Api;
 use crate::cli::failure::Failure;
-use crate::cli::wire::{App, AppBody, AppChange};
+use crate::cli::wire::{App, AppBody, AppChange, AppTarget};
 use crate::config::{AppFile, Deployment, Manifest, ManifestError};
 use crate::model::Config;
 
@@ -64,6 +64,19 @@ impl Target {
             config.extend(file.config.clone());
         }
         config
+    }
+
+    /// The app for a deployment that brings its functions along with it.
+    pub(super) fn index_target(&self) -> AppTarget {
+        let file = self.file.as_ref();
+        AppTarget {
+            name: self.name.clone(),
+            // Where it was not allowed to be missing, somebody would have said so.
+            create: self.existing.is_none(),
+            config: file.map(|f| f.config.clone()).unwrap_or_default(),
+            annotations: file.map(|f| f.annotations.clone()).unwrap_or_default(),
+            syslog_url: file.and_then(|f| f.syslog_url.clone()),
+        }
     }
 
     /// The app's id in the v2 API, after creating it or bringing it to what its file says.

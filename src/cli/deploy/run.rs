@@ -8,6 +8,7 @@ use crate::build;
 use crate::cli::build::{Maker, image_name};
 use crate::cli::client::Launcher;
 use crate::cli::deploy::app::{Target, find_target, read_app_file};
+use crate::cli::deploy::indexed::{Answer, Inquiry};
 use crate::cli::deploy::{function, route};
 use crate::cli::failure::Failure;
 use crate::cli::output::{self, Steps};
@@ -39,6 +40,18 @@ pub(crate) struct DeployArgs {
     /// Build without the engine's cache.
     #[arg(long)]
     pub(super) no_cache: bool,
+    /// Of an image that declares its functions: say what would change, and change nothing.
+    #[arg(long)]
+    pub(super) dry_run: bool,
+    /// Of an image that declares its functions: leave out those that have problems.
+    #[arg(long)]
+    pub(super) skip_invalid: bool,
+    /// Of an image that declares its functions: keep those that it no longer declares.
+    #[arg(long)]
+    pub(super) keep_missing: bool,
+    /// Of an image that declares its functions: ask it again, although its answer is known.
+    #[arg(long)]
+    pub(super) reindex: bool,
     /// The function's folder.
     #[arg(value_name = "FOLDER", default_value = ".")]
     pub(super) dir: PathBuf,
@@ -73,9 +86,31 @@ pub(crate) async fn run(args: &DeployArgs, session: &Session) -> anyhow::Result<
         warn_of_what_engines_refuse(&manifest);
     }
 
+    let engine = maker.engine.clone();
     let image = make(args, session, &manifest, maker, launcher, &version).await?;
+    let mut inquiry = None;
+    if declares(&manifest, engine.as_ref(), &image).await? {
+        let mut asked = Inquiry::new(args, session, &target, &manifest, &image);
+        match asked.ask(&manifest).await? {
+            Answer::Declared => inquiry = Some(asked),
+            Answer::FuncYaml(why) => output::note(&why),
+        }
+    }
+    if args.dry_run {
+        return match inquiry {
+            Some(_) => Ok(()),
+            None => Err(
+                Failure::new("--dry-run is for images that declare their functions")
+                    .hint("deploy without it: func.yaml says what will be there")
+                    .into(),
+            ),
+        };
+    }
     if !args.no_bump {
         write_version(&args.dir.join(file), &version)?;
+    }
+    if let Some(mut inquiry) = inquiry {
+        return inquiry.apply().await;
     }
     let urls = match &manifest.deployment {
         Deployment::Route { .. } => route::put(&session.api, &target, &manifest, &image).await?,
@@ -91,6 +126,23 @@ pub(crate) async fn run(args: &DeployArgs, session: &Session) -> anyhow::Result<
         output::line(&format!("  {url}"))?;
     }
     Ok(())
+}
+
+/// Whether the image is to be asked for its functions: the folder says so, or the image itself.
+async fn declares(
+    manifest: &Manifest,
+    engine: Option<&build::Engine>,
+    image: &str,
+) -> anyhow::Result<bool> {
+    if manifest.indexing.is_some() {
+        return Ok(true);
+    }
+    let (Some(engine), Deployment::Function { .. }) = (engine, &manifest.deployment) else {
+        return Ok(false);
+    };
+    let labels = build::labels(engine, image).await?;
+    let label = labels.get(build::INDEXING);
+    Ok(label.is_some_and(|value| value.trim().eq_ignore_ascii_case("true")))
 }
 
 fn next_version(no_bump: bool, text: &str, manifest: &Manifest) -> anyhow::Result<Version> {

@@ -35,6 +35,10 @@ fn args(dir: &Path) -> DeployArgs {
         no_bump: false,
         registry: None,
         no_cache: false,
+        dry_run: false,
+        skip_invalid: false,
+        keep_missing: false,
+        reindex: false,
         dir: dir.to_owned(),
     }
 }

@@ -36,6 +36,10 @@ impl<'a> Fields<'a> {
         self.file
     }
 
+    pub(super) fn prefix(&self) -> &str {
+        &self.prefix
+    }
+
     /// The value of `key`; a key without a value counts as absent, as it does in Fn.
     pub(in crate::config) fn take(&mut self, key: &str) -> Option<Value> {
         self.map.remove(key).filter(|value| !value.is_null())

@@ -13,6 +13,7 @@
 mod bump;
 mod error;
 mod field;
+mod indexing;
 mod name;
 mod parse;
 mod tree;
@@ -23,6 +24,7 @@ pub use error::ManifestError;
 pub(in crate::config) use error::one_line;
 pub(in crate::config) use field::Fields;
 pub(in crate::config) use field::{annotations, config};
+pub use indexing::{FunctionOverride, Indexing};
 pub use name::check_name;
 pub(in crate::config) use parse::read_bounded;
 pub use parse::{Deployment, ExpectedConfig, Manifest, TriggerSpec};

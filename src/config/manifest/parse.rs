@@ -3,12 +3,14 @@ use std::path::Path;
 
 use crate::config::manifest::error::{ManifestError, show, show_text};
 use crate::config::manifest::field::{Fields, annotations, config, headers, scalar};
+use crate::config::manifest::indexing::{Indexing, indexing};
 use crate::config::manifest::name::{NAME_RULE, check_name, is_path, is_trigger_name};
 use crate::config::manifest::tree::{MAX_MANIFEST_BYTES, read_mapping};
 use crate::config::manifest::version::Version;
 use crate::model::{
     Annotations, Config, Format, InvocationType, MAX_IDLE_TIMEOUT_SECS, MAX_MEMORY_MB,
-    MAX_TIMEOUT_SECS, MilliCpus, SCALE_ANNOTATION, STREAMING_ANNOTATION, Scale,
+    MAX_TIMEOUT_SECS, METHODS_ANNOTATION, Methods, MilliCpus, Pattern, SCALE_ANNOTATION,
+    STREAMING_ANNOTATION, Scale,
 };
 
 /// The only versioned schema that Fn ever had.
@@ -42,7 +44,13 @@ const COMMON_KEYS: [&str; 21] = [
     "tests",
 ];
 const ROUTE_KEYS: [&str; 3] = ["path", "cpus", "headers"];
-const FUNCTION_KEYS: [&str; 3] = ["triggers", "deploy", "signing_details"];
+const FUNCTION_KEYS: [&str; 5] = [
+    "triggers",
+    "indexing",
+    "functions",
+    "deploy",
+    "signing_details",
+];
 
 /// What a function folder says about itself; every value is within its range.
 #[derive(Clone, Debug, PartialEq)]
@@ -75,6 +83,8 @@ pub struct Manifest {
     pub annotations: Annotations,
     pub expects: Vec<ExpectedConfig>,
     pub deployment: Deployment,
+    /// Where the image is to be asked for its functions.
+    pub indexing: Option<Indexing>,
 }
 
 /// What the folder is deployed as.
@@ -116,7 +126,11 @@ impl Manifest {
     pub fn parse_file(text: &str, dir_name: &str, file: &str) -> Result<Self, ManifestError> {
         let mapping = read_mapping(text, file)?;
         let versioned = mapping.contains_key("schema_version");
-        let own_keys = if versioned { FUNCTION_KEYS } else { ROUTE_KEYS };
+        let own_keys = if versioned {
+            &FUNCTION_KEYS[..]
+        } else {
+            &ROUTE_KEYS[..]
+        };
         if let Some(key) = FUNCTION_KEYS.iter().find(|key| mapping.contains_key(**key))
             && !versioned
         {
@@ -125,7 +139,11 @@ impl Manifest {
                 key,
             });
         }
-        let allowed = [&COMMON_KEYS[..], &own_keys[..]].concat();
+        let mut allowed = [&COMMON_KEYS[..], own_keys].concat();
+        // Ignored there with a warning: the image declares its paths.
+        if versioned && mapping.contains_key("indexing") {
+            allowed.push("path");
+        }
         let mut fields = Fields::new(file, String::new(), mapping, &allowed)?;
         if versioned {
             schema_version(&mut fields)?;
@@ -217,6 +235,7 @@ fn manifest(
             with_scale(fields, annotations, format)?
         },
         expects: expects(fields)?,
+        indexing: indexing(fields)?,
         deployment: if versioned {
             function(fields)?
         } else {
@@ -387,7 +406,8 @@ fn function(fields: &mut Fields<'_>) -> Result<Deployment, ManifestError> {
     fields.take("signing_details");
     let mut triggers: Vec<TriggerSpec> = Vec::new();
     let (mut names, mut sources) = (BTreeSet::new(), BTreeSet::new());
-    for mut item in fields.items("triggers", &["name", "type", "source", "annotations"])? {
+    let keys = ["name", "type", "source", "methods", "annotations"];
+    for mut item in fields.items("triggers", &keys)? {
         let trigger = trigger(&mut item)?;
         if !names.insert(trigger.name.clone()) {
             let expected = "a name that no other trigger has";
@@ -411,13 +431,30 @@ fn trigger(item: &mut Fields<'_>) -> Result<TriggerSpec, ManifestError> {
     };
     item.parsed("type", "http", |text| (text == "http").then_some(()))?;
     let source = match item.text("source", PATH_RULE)? {
+        Some(source) if source.contains(['{', '}']) => match Pattern::parse(&source) {
+            Ok(_) => source,
+            Err(error) => {
+                let expected = format!("a path whose parameters are like {{id}}: {error}");
+                return Err(item.refuse("source", &show_text(&source), expected));
+            }
+        },
         Some(source) if is_path(&source) => source,
         Some(source) => return Err(item.refuse("source", &show_text(&source), PATH_RULE)),
         None => return Err(item.missing("source", PATH_RULE)),
     };
+    let methods = item.texts("methods")?;
+    let mut annotations = annotations(item)?;
+    if !methods.is_empty() {
+        let methods = Methods::parse(methods.iter().map(String::as_str))
+            .map_err(|error| item.refuse("methods", &error.found, error.expected))?;
+        annotations.extend(methods.to_annotation().map(|value| {
+            let key = METHODS_ANNOTATION.to_owned();
+            (key, value)
+        }));
+    }
     Ok(TriggerSpec {
         name,
         source,
-        annotations: annotations(item)?,
+        annotations,
     })
 }

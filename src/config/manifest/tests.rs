@@ -96,13 +96,80 @@ fn the_example_is_a_function_with_every_key_in_its_place() {
         panic!("schema_version makes it a function");
     };
     assert_eq!(triggers[0].source, "/hello");
+    assert_eq!(
+        triggers[0].annotations["kiln/methods"],
+        serde_json::json!(["GET", "POST"])
+    );
+    assert_eq!(manifest.indexing, None);
+}
+
+#[test]
+fn an_image_that_declares_its_functions_may_be_told_more_about_them() {
+    let text = "schema_version: 20180708\nname: shop\nindexing: true\npath: /x\n\
+                triggers: [{name: t, source: '/t/{id:int}', methods: [post]}]\n\
+                functions:\n  only: [add, resize]\n  resize: {memory: 512, scale: {max: 2}}\n  add:\n";
+    let indexing = Manifest::parse(text, "x").unwrap().indexing.unwrap();
+    assert_eq!(indexing.only, ["add", "resize"]);
+    assert_eq!(indexing.ignored, ["triggers", "path"]);
+    let resize = &indexing.overrides["resize"];
+    assert_eq!(resize.memory_mb, Some(512));
+    assert_eq!(resize.scale, Some(serde_json::json!({"max": 2})));
+    assert_eq!(indexing.overrides["add"], FunctionOverride::default());
+    let head = "schema_version: 20180708\nname: f\n";
+    for (text, expected) in [
+        (
+            "indexing: maybe",
+            "func.yaml: indexing: maybe is not allowed, expected true or false",
+        ),
+        (
+            "functions: {f: {memory: 1}}",
+            "func.yaml: functions: a mapping is not allowed, expected indexing: true",
+        ),
+        (
+            "indexing: true\nfunctions: {f: {memory: 0}}",
+            "func.yaml: functions.f.memory: 0 is not allowed, expected a whole number of megabytes from 1 to 8192",
+        ),
+        (
+            "indexing: true\nfunctions: {f: {memroy: 1}}",
+            "func.yaml: functions.f.memroy is not a known key, did you mean memory?",
+        ),
+        (
+            "indexing: true\nfunctions: {f: {scale: {max: 0}}}",
+            "func.yaml: functions.f.scale.max: 0 is not allowed",
+        ),
+        (
+            "indexing: true\nfunctions: {f: 1}",
+            "func.yaml: functions.f: 1 is not allowed, expected keys and values",
+        ),
+        (
+            "indexing: true\nfunctions: {only: []}",
+            "func.yaml: functions.only: an empty or other item is not allowed",
+        ),
+        (
+            "triggers: [{name: t, source: '/{a}/{a}'}]",
+            "func.yaml: triggers[0].source: /{a}/{a} is not allowed",
+        ),
+        (
+            "triggers: [{name: t, source: /t, methods: [FETCH]}]",
+            "func.yaml: triggers[0].methods: \"FETCH\" is not allowed, expected one of GET",
+        ),
+    ] {
+        let error = Manifest::parse(&format!("{head}{text}\n"), "x")
+            .unwrap_err()
+            .to_string();
+        assert!(error.starts_with(expected), "{text}: {error}");
+    }
+    let error = Manifest::parse("name: f\nindexing: true\n", "x")
+        .unwrap_err()
+        .to_string();
+    assert!(error.contains("indexing is for functions"), "{error}");
 }
 
 #[test]
 fn the_example_without_schema_version_is_a_route() {
     let mut route = String::new();
     for block in EXAMPLE.split("\n\n") {
-        let only_functions = ["schema_version:", "triggers:", "deploy:"];
+        let only_functions = ["schema_version:", "triggers:", "indexing:", "deploy:"];
         if block
             .lines()
             .any(|l| only_functions.iter().any(|k| l.starts_with(k)))

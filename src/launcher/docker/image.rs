@@ -49,6 +49,7 @@ fn describe(reference: &str, found: bollard::models::ImageInspect) -> Result<Ima
         id: found.id.unwrap_or_default(),
         command,
         volumes: config.volumes.unwrap_or_default(),
+        labels: config.labels.unwrap_or_default().into_iter().collect(),
     })
 }
 

@@ -21,7 +21,7 @@ use crate::launcher::folder::Folders;
 use crate::launcher::socket::Doorstep;
 use crate::launcher::stdio::Pipes;
 use crate::launcher::supervise::supervise;
-use crate::launcher::{Channel, Image, Instance, LaunchError, LaunchSpec, Launcher, Stderr};
+use crate::launcher::{Channel, Image, Instance, LaunchError, LaunchSpec, Launcher, Reach, Stderr};
 use crate::model::ContainerLimits;
 
 /// How stdio travels between the gateway and a container.
@@ -182,6 +182,13 @@ impl DockerLauncher {
     async fn start(&self, spec: &LaunchSpec) -> Result<Started, LaunchError> {
         let docker = self.engine.client().await?;
         let _launching = self.namespaces.launching(docker);
+        if spec.reach == Reach::Nothing {
+            let seat = Seat {
+                network: None,
+                namespace: None,
+            };
+            return self.start_in(docker, spec, seat).await;
+        }
         let network = self.networks.join();
         let namespace = self.namespaces.take(network.as_ref().map(Membership::name));
         let sleeper = namespace.as_ref().map(Namespace::sleeper);
@@ -242,7 +249,11 @@ impl DockerLauncher {
             ward.watch();
         }
         let entrypoint = listener.is_some().then(link::entrypoint);
-        let body = settings::create_body(&self.config, spec, id, seat.mode(), entrypoint, binds);
+        let network = match spec.reach {
+            Reach::Network => seat.mode(),
+            Reach::Nothing => Some(settings::NO_NETWORK.to_owned()),
+        };
+        let body = settings::create_body(&self.config, spec, id, network, entrypoint, binds);
         ward.joined(seat.network, seat.namespace);
         let name = CreateContainerOptionsBuilder::default().name(id).build();
         let engine_id = match docker.create_container(Some(name), body).await {

@@ -209,7 +209,7 @@ mod tests {
 
     use super::*;
     use crate::launcher::fake::FakeLauncher;
-    use crate::launcher::{Channel, LaunchSpec, Launcher as _};
+    use crate::launcher::{Channel, LaunchSpec, Launcher as _, Reach};
 
     const SIGKILLED: Exit = Exit::Code(137);
 
@@ -281,6 +281,7 @@ mod tests {
             memory_mb: 64,
             cpus: None,
             tmpfs_mb: 0,
+            reach: Reach::Network,
             app: "a".to_owned(),
             function: "f".to_owned(),
         };

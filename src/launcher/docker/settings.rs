@@ -15,6 +15,8 @@ use crate::model::ContainerLimits;
 const DEFAULT_TMP_MB: u32 = 64;
 /// Where a container makes its socket, by the FDKs' convention.
 pub(super) const SOCKET_MOUNT: &str = "/tmp/iofs";
+/// As docker's `--network`, for who is to talk to nobody.
+pub(super) const NO_NETWORK: &str = "none";
 /// The gateway that a container belongs to, and the gateway's name for it, which nobody can change.
 pub(super) const INSTANCE_LABEL: &str = "kiln.instance";
 pub(super) const ID_LABEL: &str = "kiln.container";

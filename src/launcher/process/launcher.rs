@@ -1,3 +1,4 @@
+use std::collections::BTreeMap;
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::Path;
 use std::process::{ExitStatus, Stdio};
@@ -20,6 +21,15 @@ use crate::model::Usage;
 
 /// What a container would get; a function must not find tools by the gateway's own PATH.
 const PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
+
+/// What a program's labels are in: a JSON object in a file beside it, named as it is and then this.
+const LABELS_SUFFIX: &str = ".labels.json";
+
+/// What the program at `path` says about itself; nothing, for most.
+fn labels(path: &str) -> BTreeMap<String, String> {
+    let file = std::fs::read(format!("{path}{LABELS_SUFFIX}")).unwrap_or_default();
+    serde_json::from_slice(&file).unwrap_or_default()
+}
 
 /// Runs functions as child processes, each in a process group of its own.
 #[derive(Debug)]
@@ -87,6 +97,7 @@ impl Launcher for ProcessLauncher {
             id: format!("{path}@{state}"),
             command: vec![path.to_owned()],
             volumes: Vec::new(),
+            labels: labels(path),
         })
     }
 

@@ -1,0 +1,275 @@
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::extract::State;
+use axum::response::Response;
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+
+use crate::api::body::Payload;
+use crate::api::error::{ApiError, Invalid};
+use crate::api::openapi::requires;
+use crate::api::reply;
+use crate::api::router::ApiState;
+use crate::api::validate::{HTTP, check_annotations, is_image};
+use crate::index::{self, Answer, AskError, Declared, Index, MAX_ANSWER_BYTES, Problem};
+
+/// Longest time that somebody may ask for.
+const MAX_TIMEOUT_SECS: u64 = 300;
+
+/// Which image to ask.
+#[derive(Default, Deserialize, ToSchema)]
+#[schema(as = IndexBody)]
+pub(super) struct Body {
+    pub(super) image: Option<String>,
+    /// That the image can be asked, where its label `fn.indexing` does not say so.
+    pub(super) indexing: Option<bool>,
+    /// Ask again, although it is known what this image answers.
+    pub(super) reindex: Option<bool>,
+    /// Seconds until the answer has to be there; the server's own bound unless given, at most 300.
+    pub(super) timeout: Option<u64>,
+}
+
+requires!(NewIndex, Body, "IndexBody", ["image"]);
+
+/// What an image says about its functions, or why it says nothing.
+#[derive(Serialize, ToSchema)]
+#[schema(as = Index)]
+pub(super) struct View {
+    image: String,
+    /// Names the image's content.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    digest: Option<String>,
+    /// `valid`, `invalid`, `off` (this server asks no image), `undeclared` (the image does not
+    /// say that it can be asked, and was not run), `declined` (its func.yaml is to be used) or
+    /// `failed` (it could not be run, or did not answer).
+    pub(super) state: &'static str,
+    /// The same in words, where it is not `valid`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    message: Option<String>,
+    /// The answer is one that was given before.
+    cached: bool,
+    /// How long the image took to answer.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    millis: Option<u64>,
+    /// What the image was made with, in its own words.
+    #[serde(skip_serializing_if = "String::is_empty")]
+    runtime: String,
+    functions: Vec<FunctionView>,
+    /// Sorted, each in one line.
+    problems: Vec<String>,
+    /// What is odd, and does no harm.
+    warnings: Vec<String>,
+    /// The last lines that the image wrote to stderr before it failed.
+    log: Vec<String>,
+}
+
+/// A function as its image declares it.
+#[derive(Serialize, ToSchema)]
+#[schema(as = DeclaredFn)]
+struct FunctionView {
+    name: String,
+    #[serde(skip_serializing_if = "String::is_empty")]
+    description: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    memory: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    timeout: Option<u32>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    idle_timeout: Option<u32>,
+    streaming: bool,
+    triggers: Vec<TriggerView>,
+}
+
+/// A trigger as its image declares it.
+#[derive(Serialize, ToSchema)]
+#[schema(as = DeclaredTrigger)]
+struct TriggerView {
+    name: String,
+    #[serde(rename = "type")]
+    kind: &'static str,
+    source: String,
+    /// None stands for any.
+    methods: Vec<&'static str>,
+}
+
+impl From<&Declared> for FunctionView {
+    fn from(declared: &Declared) -> Self {
+        Self {
+            name: declared.name.clone(),
+            description: declared.description.clone(),
+            memory: declared.memory_mb,
+            timeout: declared.timeout_secs,
+            idle_timeout: declared.idle_timeout_secs,
+            streaming: declared.streaming,
+            triggers: declared
+                .triggers
+                .iter()
+                .map(|trigger| TriggerView {
+                    name: trigger.name.clone(),
+                    kind: HTTP,
+                    source: trigger.source.clone(),
+                    methods: trigger.methods.names().collect(),
+                })
+                .collect(),
+        }
+    }
+}
+
+impl View {
+    fn new(image: &str, state: &'static str, message: impl Into<Option<String>>) -> Self {
+        Self {
+            image: image.to_owned(),
+            digest: None,
+            state,
+            message: message.into(),
+            cached: false,
+            millis: None,
+            runtime: String::new(),
+            functions: Vec::new(),
+            problems: Vec::new(),
+            warnings: Vec::new(),
+            log: Vec::new(),
+        }
+    }
+}
+
+/// What is known of an image, and its index where it has one.
+pub(super) struct Report {
+    pub(super) view: View,
+    pub(super) index: Option<Index>,
+}
+
+impl From<View> for Report {
+    fn from(view: View) -> Self {
+        Self { view, index: None }
+    }
+}
+
+/// Asks an image for its functions and says what is wrong with them. Changes nothing.
+#[utoipa::path(post, path = "/v2/index", tag = "index", request_body = NewIndex, responses((status = 200, description = "What the image says, or why it says nothing.", body = View)))]
+pub(super) async fn report(
+    State(api): State<ApiState>,
+    Payload(body): Payload<Body>,
+) -> Result<Response, ApiError> {
+    let report = look(&api, &body).await?;
+    Ok(reply::json(&report.view))
+}
+
+/// What the image says that the body names.
+pub(super) async fn look(api: &ApiState, body: &Body) -> Result<Report, ApiError> {
+    let reference = body.image.as_deref().unwrap_or_default();
+    if reference.is_empty() {
+        return Err(Invalid::new("Missing image").into());
+    }
+    if !is_image(reference) {
+        return Err(Invalid::new("Invalid image").into());
+    }
+    let limit = match body.timeout {
+        None => None,
+        Some(seconds @ 1..=MAX_TIMEOUT_SECS) => Some(Duration::from_secs(seconds)),
+        Some(_) => {
+            let text = "timeout value is out of range, must be between 1 and 300";
+            return Err(Invalid::new(text).into());
+        }
+    };
+    let Some(indexer) = &api.indexer else {
+        let message = "indexing is off on this server: FN_FEATURE_FLAGS does not name \
+                       EnableWorkerIndexing";
+        return Ok(View::new(reference, "off", message.to_owned()).into());
+    };
+    let image = match indexer.resolve(reference).await {
+        Ok(image) => image,
+        Err(error) => return Ok(failed(reference, None, &error.into()).into()),
+    };
+    let digest = image.id.clone();
+    if !index::declares(&image) && body.indexing != Some(true) {
+        let message = format!(
+            "this image does not index: it has no label {}=true",
+            index::LABEL
+        );
+        let mut view = View::new(reference, "undeclared", message);
+        view.digest = Some(digest);
+        return Ok(view.into());
+    }
+    let known = match body.reindex {
+        Some(true) => None,
+        _ => api.registry.read().index(&digest).await?,
+    };
+    if let Some(answer) = known {
+        let mut report = judged(reference, &answer);
+        report.view.cached = true;
+        report.view.digest = Some(digest);
+        return Ok(report);
+    }
+    let asked = match indexer.ask(Arc::new(image), limit).await {
+        Ok(asked) => asked,
+        Err(error) => return Ok(failed(reference, Some(digest), &error).into()),
+    };
+    let mut report = match &asked.answer {
+        Answer::TooLong => {
+            let text = format!("index: it is longer than {MAX_ANSWER_BYTES} bytes");
+            invalid(reference, Index::default(), vec![text])
+        }
+        Answer::Declined => {
+            api.registry.keep_index(&digest, &[]).await?;
+            judged(reference, &[])
+        }
+        Answer::Index(answer) => {
+            api.registry.keep_index(&digest, answer).await?;
+            judged(reference, answer)
+        }
+    };
+    report.view.digest = Some(digest);
+    report.view.millis = u64::try_from(asked.took.as_millis()).ok();
+    report.view.warnings = asked.warnings;
+    Ok(report)
+}
+
+fn failed(reference: &str, digest: Option<String>, error: &AskError) -> View {
+    let mut view = View::new(reference, "failed", error.to_string());
+    view.digest = digest;
+    view.log = error.log().to_vec();
+    view
+}
+
+/// What an answer says; an empty one declines.
+fn judged(reference: &str, answer: &[u8]) -> Report {
+    if answer.is_empty() {
+        let message = "the image declined to index: its func.yaml is to be used";
+        return View::new(reference, "declined", message.to_owned()).into();
+    }
+    let mut index = index::read(answer);
+    for declared in &index.functions {
+        if let Err(error) = check_annotations(&declared.annotations) {
+            let problem = Problem::of(&declared.name, format_args!("annotations: {error}"));
+            index.problems.push(problem);
+        }
+    }
+    index.problems.sort();
+    if index.problems.is_empty() {
+        let view = View::new(reference, "valid", None);
+        return filled(view, index);
+    }
+    let problems = index.problems.iter().map(ToString::to_string).collect();
+    invalid(reference, index, problems)
+}
+
+fn invalid(reference: &str, index: Index, problems: Vec<String>) -> Report {
+    let message = match problems.len() {
+        1 => "there is a problem with what the image declares".to_owned(),
+        count => format!("there are {count} problems with what the image declares"),
+    };
+    let mut view = View::new(reference, "invalid", message);
+    view.problems = problems;
+    filled(view, index)
+}
+
+fn filled(mut view: View, index: Index) -> Report {
+    view.runtime.clone_from(&index.runtime);
+    view.functions = index.functions.iter().map(FunctionView::from).collect();
+    Report {
+        view,
+        index: Some(index),
+    }
+}
