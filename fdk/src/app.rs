@@ -4,6 +4,7 @@ use std::fmt;
 use std::pin::Pin;
 use std::rc::Rc;
 use std::sync::Arc;
+use std::time::Duration;
 
 use http::{Method, StatusCode};
 
@@ -15,11 +16,15 @@ use crate::extract::{Config, State};
 use crate::handler::Handler;
 use crate::index;
 use crate::layers::{CatchPanic, Layer, Next};
-use crate::offload::Worker;
+use crate::offload::{Here, Thread};
 use crate::response::Response;
 use crate::route::Route;
-use crate::run;
+use crate::run::{self, ReadOn};
 use crate::testing::TestApp;
+use crate::time;
+
+/// The server waits about as long before it kills the container.
+const SHUTDOWN: Duration = Duration::from_secs(5);
 
 type Local<T> = Pin<Box<dyn Future<Output = T>>>;
 type Made = (TypeId, Arc<dyn Any + Send + Sync>);
@@ -76,7 +81,9 @@ impl fmt::Debug for App {
 pub(crate) struct Entry {
     pub(crate) function: Arc<Function>,
     pub(crate) route: Route,
-    pub(crate) streams: bool,
+    /// How its body is read as it comes, if it is. Known by who needs it only: a program without
+    /// such functions is smaller.
+    pub(crate) read_on: Option<ReadOn>,
     next: Next,
 }
 
@@ -102,7 +109,7 @@ impl App {
         self.functions.push(Entry {
             function: Arc::new(function),
             route,
-            streams: H::STREAMS,
+            read_on: if H::STREAMS { Some(run::READ_ON) } else { None },
             next,
         });
         self
@@ -158,7 +165,11 @@ impl App {
     {
         self.shutdowns.push(Box::new(|shared| {
             let ended = end(State::find(shared)?);
-            Ok(Box::pin(async move { ended.await.map_err(Into::into) }))
+            Ok(Box::pin(async move {
+                let ended = time::within(SHUTDOWN, ended).await;
+                let late = || Error::msg("shutdown took longer than five seconds");
+                ended.ok_or_else(late)?.map_err(Into::into)
+            }))
         }));
         self
     }
@@ -193,7 +204,7 @@ impl App {
     ///
     /// As for [`fdk::run`](crate::run()); or startup failed, or two functions have one name.
     pub fn run_blocking(self) -> Result<()> {
-        block_on(run::main(self, Worker::Here))
+        block_on(run::main(self, Here))
     }
 
     /// As [`run_blocking`](Self::run_blocking), within any runtime: calls are waited for on another
@@ -215,7 +226,7 @@ impl App {
     ///
     /// As for [`run_blocking`](Self::run_blocking).
     pub async fn run(self) -> Result<()> {
-        run::main(self, Worker::thread()?).await
+        run::main(self, Thread::start()?).await
     }
 
     /// What is wrong with the functions themselves.
@@ -290,8 +301,8 @@ pub(crate) struct Match<'a> {
 }
 
 impl Match<'_> {
-    pub(crate) fn streams(&self) -> bool {
-        self.entry.streams
+    pub(crate) fn read_on(&self) -> Option<ReadOn> {
+        self.entry.read_on
     }
 }
 

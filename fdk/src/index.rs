@@ -54,7 +54,7 @@ fn function(entry: &Entry) -> Value {
     let mut function = serde_json::to_value(&route.needs).unwrap_or_default();
     function["name"] = name.as_str().into();
     function["triggers"] = json!([trigger]);
-    if entry.streams {
+    if entry.read_on.is_some() {
         function["streaming"] = true.into();
     }
     function

@@ -11,37 +11,53 @@ use crate::sync::Lock;
 
 type Work = Box<dyn FnOnce() + Send>;
 
-/// Where blocking work is done.
-#[derive(Debug)]
-pub(crate) enum Worker {
-    /// Here: nothing else is to go on meanwhile.
-    Here,
-    /// On a thread of its own.
-    Thread(Sender<Work>),
+/// Where blocking work is done. A type for each place, so that a program holds only the one that
+/// it uses.
+pub(crate) trait Worker {
+    /// Does `job` and waits for what comes of it.
+    async fn run<T, F>(&self, job: F) -> Result<T>
+    where
+        T: Send + 'static,
+        F: FnOnce() -> T + Send + 'static;
 }
 
-impl Worker {
-    /// A thread that ends with its handle.
-    pub(crate) fn thread() -> Result<Self> {
+/// Here: nothing else is to go on meanwhile.
+#[derive(Debug)]
+pub(crate) struct Here;
+
+impl Worker for Here {
+    async fn run<T, F>(&self, job: F) -> Result<T>
+    where
+        T: Send + 'static,
+        F: FnOnce() -> T + Send + 'static,
+    {
+        Ok(job())
+    }
+}
+
+/// On a thread of its own, which ends with this.
+#[derive(Debug)]
+pub(crate) struct Thread(Sender<Work>);
+
+impl Thread {
+    pub(crate) fn start() -> Result<Self> {
         let (work, todo) = channel::<Work>();
         let name = "fdk".to_owned();
         std::thread::Builder::new()
             .name(name)
             .spawn(move || todo.into_iter().for_each(|work| work()))?;
-        Ok(Self::Thread(work))
+        Ok(Self(work))
     }
+}
 
-    /// Does `job` and waits for what comes of it.
-    pub(crate) async fn run<T, F>(&self, job: F) -> Result<T>
+impl Worker for Thread {
+    async fn run<T, F>(&self, job: F) -> Result<T>
     where
         T: Send + 'static,
         F: FnOnce() -> T + Send + 'static,
     {
-        let Self::Thread(worker) = self else {
-            return Ok(job());
-        };
         let (work, outcome) = prepare(job);
-        worker.send(work).map_err(|_| Error::msg(GONE))?;
+        self.0.send(work).map_err(|_| Error::msg(GONE))?;
         outcome.await
     }
 }

@@ -2,9 +2,9 @@ use std::any::Any;
 use std::future::poll_fn;
 use std::io::{IsTerminal, Write};
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::pin::{Pin, pin};
+use std::pin::Pin;
 use std::task::Poll;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
 use futures_core::Stream;
@@ -18,12 +18,12 @@ use crate::error::{Error, Result};
 use crate::handler::Handler;
 use crate::index;
 use crate::input::Input;
-use crate::offload::{self, Outcome, Worker};
+use crate::offload::{self, Worker};
 use crate::output::Asked;
 use crate::response::{Content, Framing, IntoResponse, Response};
 use crate::route;
 use crate::source::{Arrival, Conn, Many, Reader, Source};
-use crate::time::sleep_until;
+use crate::time::within;
 
 /// Runs `handler` for every call until the server closes stdin.
 ///
@@ -49,7 +49,7 @@ or try it alone:
   <this program> --serve 127.0.0.1:9000      and then  curl -d Ann 127.0.0.1:9000";
 
 /// Starts the app and serves calls from wherever they come.
-pub(crate) async fn main(app: App, worker: Worker) -> Result<()> {
+pub(crate) async fn main(app: App, worker: impl Worker) -> Result<()> {
     let mut arguments = std::env::args().skip(1);
     let source = match (arguments.next().as_deref(), arguments.next()) {
         (Some("--serve"), Some(address)) => {
@@ -75,7 +75,7 @@ pub(crate) async fn main(app: App, worker: Worker) -> Result<()> {
 }
 
 /// Answers calls until there are no more.
-pub(crate) async fn serve(app: Ready, mut source: Source, worker: Worker) -> Result<()> {
+pub(crate) async fn serve(app: Ready, mut source: Source, worker: impl Worker) -> Result<()> {
     let name = std::env::var("FN_FN_NAME").ok();
     loop {
         let (back, next) = worker
@@ -96,11 +96,8 @@ pub(crate) async fn serve(app: Ready, mut source: Source, worker: Worker) -> Res
             Err(error) => return Err(error),
         }
     }
-    let ended = within(SHUTDOWN, app.end()).await;
-    ended.unwrap_or_else(|| Err(Error::msg("shutdown took longer than five seconds")))
+    app.end().await
 }
-
-const SHUTDOWN: Duration = Duration::from_secs(5);
 
 /// Answers one call; gives the connection back if it can serve another.
 async fn answer(
@@ -109,7 +106,7 @@ async fn answer(
     mut conn: Box<Conn>,
     arrival: Arrival,
     asked: &Asked,
-    worker: &Worker,
+    worker: &impl Worker,
 ) -> Result<Option<Box<Conn>>> {
     let Arrival { head, body } = arrival;
     if index::is_asked(&head.headers) {
@@ -119,16 +116,16 @@ async fn answer(
     let named = named.and_then(|named| named.to_str().ok()).or(name);
     let path = path(&head.headers, &head.target);
     let found = app.find(&head.method, path, named);
-    let streams = found.as_ref().is_ok_and(Match::streams);
+    let read_on = found.as_ref().ok().and_then(Match::read_on);
     let mut reading = None;
-    let call = match body {
-        Some(body) => Call::new(head, body),
-        None if streams => {
-            let (body, pump) = read_on(&mut conn)?;
-            reading = Some(pump);
+    let call = match (body, read_on) {
+        (Some(body), _) => Call::new(head, body),
+        (None, Some(read_on)) => {
+            let (body, rest) = read_on(&mut conn)?;
+            reading = Some(rest);
             Call::new(head, Bytes::new()).streaming(body)
         }
-        None => {
+        (None, None) => {
             let (back, body) = worker
                 .run(move || {
                     let body = conn.input().and_then(Input::body);
@@ -151,7 +148,7 @@ async fn answer(
 
 /// Reads the body behind the back of who waits for it. What nobody wants is dropped, within a
 /// bound: what is left would be taken for the next call.
-fn read_on(conn: &mut Conn) -> Result<(Body, Outcome<Option<Reader>>)> {
+fn read_on(conn: &mut Conn) -> Result<(Body, Rest)> {
     let mut input = conn.take_input()?;
     let (feed, body) = body::channel();
     let pump = offload::spawn(move || {
@@ -175,31 +172,40 @@ fn read_on(conn: &mut Conn) -> Result<(Body, Outcome<Option<Reader>>)> {
             }
         }
     })?;
-    Ok((body, pump))
+    let drained = async {
+        let rest = within(DRAIN_TIME, pump).await;
+        rest.and_then(Result::ok).flatten()
+    };
+    Ok((body, Box::pin(drained)))
 }
+
+/// What reads a body as it comes.
+pub(crate) type ReadOn = fn(&mut Conn) -> Result<(Body, Rest)>;
+
+pub(crate) const READ_ON: ReadOn = read_on;
+
+/// Waits for the rest of such a body, in time; gives the reader back if it may go on.
+type Rest = Pin<Box<dyn Future<Output = Option<Reader>>>>;
 
 /// How much of a body that nobody wants is read, and for how long.
 const DRAINED_BYTES: usize = 1 << 20;
 const DRAIN_TIME: Duration = Duration::from_secs(1);
 
 /// Waits for the rest of the request; whether the connection can serve another.
-async fn drain(conn: &mut Conn, reading: &mut Option<Outcome<Option<Reader>>>) -> bool {
-    let Some(pump) = reading.take() else {
+async fn drain(conn: &mut Conn, reading: &mut Option<Rest>) -> bool {
+    let Some(rest) = reading.take() else {
         return true;
     };
-    match within(DRAIN_TIME, pump).await {
-        Some(Ok(Some(input))) => {
-            conn.put_input(input);
-            true
-        }
-        _ => false,
-    }
+    let input = rest.await;
+    let goes_on = input.is_some();
+    input.into_iter().for_each(|input| conn.put_input(input));
+    goes_on
 }
 
 /// Sends an answer, and gives the connection back if it can serve another call.
 async fn send(
     mut conn: Box<Conn>,
-    mut reading: Option<Outcome<Option<Reader>>>,
+    mut reading: Option<Rest>,
     asked: &Asked,
     response: Response,
 ) -> Result<Option<Box<Conn>>> {
@@ -356,17 +362,6 @@ impl Batches {
         }
         self.count += 1;
     }
-}
-
-/// What `future` comes to, if it does in time.
-async fn within<T>(time: Duration, future: impl Future<Output = T>) -> Option<T> {
-    let mut future = pin!(future);
-    let mut over = pin!(sleep_until(Instant::now() + time));
-    poll_fn(|cx| match future.as_mut().poll(cx) {
-        Poll::Ready(value) => Poll::Ready(Some(value)),
-        Poll::Pending => over.as_mut().poll(cx).map(|()| None),
-    })
-    .await
 }
 
 /// What a panic says.

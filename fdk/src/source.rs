@@ -3,7 +3,7 @@
 use std::fmt;
 use std::fs::File;
 use std::io::{self, Read, Write};
-use std::net::{TcpListener, TcpStream};
+use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::os::fd::{AsFd, BorrowedFd};
 use std::os::unix::fs::PermissionsExt;
 use std::os::unix::net::{UnixListener, UnixStream};
@@ -327,8 +327,15 @@ impl Many {
     }
 
     /// Listens for any HTTP client, to try a function out.
-    pub(crate) fn at(address: &str) -> Result<(Self, std::net::SocketAddr)> {
-        let listener = TcpListener::bind(address)
+    pub(crate) fn at(address: &str) -> Result<(Self, SocketAddr)> {
+        // Names are not looked up: a resolver is a quarter of a small program.
+        let number = address.replacen("localhost:", "127.0.0.1:", 1);
+        let number: SocketAddr = number.parse().map_err(|_| {
+            Error::msg(format!(
+                "cannot listen on {address:?}, expected an address and a port, such as 127.0.0.1:9000"
+            ))
+        })?;
+        let listener = TcpListener::bind(number)
             .map_err(|error| Error::msg(format!("cannot listen on {address}: {error}")))?;
         let address = listener.local_addr()?;
         Ok((Self::over(Listener::Tcp(listener)), address))

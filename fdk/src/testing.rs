@@ -168,7 +168,7 @@ impl TestCall {
         };
         let response = match found {
             Ok(found) => {
-                let streams = found.streams();
+                let streams = found.read_on().is_some();
                 let mut call = Call::new(head, self.body.clone());
                 if streams {
                     call = call.streaming(Body::of(self.body));

@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 use wire::{Event, Limits, ResponseDecoder, ResponseHead};
 
 use crate::block_on::block_on;
-use crate::offload::Worker;
+use crate::offload::Here;
 use crate::run::serve;
 use crate::source::{Conn, Source, Speech, Stream};
 use crate::sync::Lock;
@@ -88,7 +88,7 @@ fn run_app(app: App, input: &[u8], size: usize) -> (Result<()>, Vec<u8>) {
     let conn = Conn::new(Speech::Http, reader, output.clone());
     let result = block_on(async {
         let app = app.ready(true).await?;
-        serve(app, Source::One(Some(Box::new(conn))), Worker::Here).await
+        serve(app, Source::One(Some(Box::new(conn))), Here).await
     });
     let output = std::mem::take(&mut *output.0.lock());
     (result, output)

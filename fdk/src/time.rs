@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::future::poll_fn;
+use std::pin::pin;
 use std::sync::{Condvar, Once};
 use std::task::{Poll, Waker};
 use std::time::{Duration, Instant};
@@ -74,6 +75,17 @@ pub(crate) async fn sleep_until(at: Instant) {
         Poll::Pending
     })
     .await;
+}
+
+/// What `future` comes to, if it does in time.
+pub(crate) async fn within<T>(time: Duration, future: impl Future<Output = T>) -> Option<T> {
+    let mut future = pin!(future);
+    let mut over = pin!(sleep_until(Instant::now() + time));
+    poll_fn(|cx| match future.as_mut().poll(cx) {
+        Poll::Ready(value) => Poll::Ready(Some(value)),
+        Poll::Pending => over.as_mut().poll(cx).map(|()| None),
+    })
+    .await
 }
 
 /// How long to wait before another try, and how often to try.
