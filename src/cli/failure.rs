@@ -19,7 +19,7 @@ pub(super) struct Failure {
 }
 
 /// The code of what could not be done for a reason that the message names.
-const EXPECTED: u8 = 1;
+pub(super) const EXPECTED: u8 = 1;
 
 impl Failure {
     pub(super) fn new(message: impl Into<String>) -> Self {

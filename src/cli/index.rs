@@ -50,11 +50,11 @@ pub(super) async fn run(args: &IndexArgs, session: &Session) -> anyhow::Result<(
             &rows,
         )?;
     }
-    judge(&report)
+    Ok(judge(&report)?)
 }
 
 /// Notes what is odd, and fails where there is no valid index.
-pub(super) fn judge(report: &IndexReport) -> anyhow::Result<()> {
+pub(super) fn judge(report: &IndexReport) -> Result<(), Failure> {
     for line in report.log.iter().map(|line| format!("stderr: {line}")) {
         output::note(&line);
     }
@@ -68,17 +68,15 @@ pub(super) fn judge(report: &IndexReport) -> anyhow::Result<()> {
     let failure = Failure::new(format!("{}: {message}", report.image));
     match report.state.as_str() {
         "valid" => Ok(()),
-        "invalid" => Err(failure.into()),
+        "invalid" => Err(failure),
         "off" => Err(failure
             .code(NOT_INDEXED)
-            .hint("start the server with FN_FEATURE_FLAGS=EnableWorkerIndexing")
-            .into()),
+            .hint("start the server with FN_FEATURE_FLAGS=EnableWorkerIndexing")),
         "undeclared" => Err(failure
             .code(NOT_INDEXED)
-            .hint("build it with indexing: true in func.yaml, or with LABEL fn.indexing=true")
-            .into()),
-        "declined" => Err(failure.code(NOT_INDEXED).into()),
-        _ => Err(failure.code(NO_ANSWER).into()),
+            .hint("build it with indexing: true in func.yaml, or with LABEL fn.indexing=true")),
+        "declined" => Err(failure.code(NOT_INDEXED)),
+        _ => Err(failure.code(NO_ANSWER)),
     }
 }
 

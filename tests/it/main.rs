@@ -17,6 +17,7 @@ mod formats;
 mod freeze;
 mod gateway;
 mod hot;
+mod indexing;
 mod life;
 mod patience;
 mod prompt;

@@ -9,6 +9,7 @@ mod answer;
 mod body;
 mod cold;
 mod frame;
+mod index;
 mod listen;
 mod request;
 
@@ -24,6 +25,12 @@ use request::Request;
 fn main() -> io::Result<()> {
     // SAFETY: nothing else in this program owns or uses fd 1.
     let mut out = Some(unsafe { File::from_raw_fd(1) });
+    if let Some(out) = out
+        .as_mut()
+        .filter(|_| std::env::var_os("FN_INDEXING").is_some())
+    {
+        return index::serve(&mut io::stdin().lock(), out);
+    }
     misstart(&mut out)?;
     match std::env::var("FN_FORMAT").as_deref() {
         Ok("http-stream") => listen::serve(),

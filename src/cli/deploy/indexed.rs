@@ -5,7 +5,7 @@ use reqwest::Method;
 use crate::cli::client::CALL;
 use crate::cli::deploy::DeployArgs;
 use crate::cli::deploy::app::Target;
-use crate::cli::failure::Failure;
+use crate::cli::failure::{EXPECTED, Failure};
 use crate::cli::index::{heading, judge, methods};
 use crate::cli::output;
 use crate::cli::session::Session;
@@ -89,9 +89,15 @@ impl<'a> Inquiry<'a> {
                     "falling back to func.yaml: the image declined to index".to_owned(),
                 ));
             }
+            "undeclared" => {
+                return Ok(Answer::FuncYaml(
+                    "the image does not index, using func.yaml".to_owned(),
+                ));
+            }
             _ => {
-                judge(&told.index)?;
-                return Err(Failure::new(format!("{} cannot be indexed", self.body.image)).into());
+                let failed = judge(&told.index).err();
+                let failed = failed.unwrap_or_else(|| Failure::new("the image was not indexed"));
+                return Err(failed.code(EXPECTED).into());
             }
         }
         let indexing = manifest.indexing.as_ref();
@@ -149,7 +155,7 @@ impl<'a> Inquiry<'a> {
             for problem in &done.problems {
                 output::note(problem);
             }
-            judge(&done.index)?;
+            judge(&done.index).map_err(|failed| failed.code(EXPECTED))?;
             let message = format!(
                 "app {} has changed meanwhile, and the functions no longer fit; nothing was \
                  deployed",

@@ -290,12 +290,22 @@ impl Drop for Gateway {
 
 /// Runs the command line against `gateway`, all builds sharing one target folder.
 pub(crate) async fn run_cli(gateway: &Gateway, args: &[&str]) -> Output {
+    run_cli_with(gateway, args, &[]).await
+}
+
+/// With more in its environment.
+pub(crate) async fn run_cli_with(
+    gateway: &Gateway,
+    args: &[&str],
+    environment: &[(&str, &str)],
+) -> Output {
     let target = Path::new(env!("CARGO_TARGET_TMPDIR"));
     Command::new(PROGRAM)
         .args(args)
         .env("FN_API_URL", format!("http://{}", gateway.address()))
         .env("FN_DATA_DIR", target.join("data"))
         .env("CARGO_TARGET_DIR", target.join("examples"))
+        .envs(environment.iter().copied())
         .stdin(Stdio::null())
         .output()
         .await

@@ -4,12 +4,14 @@
 mod engine;
 mod gateway;
 mod images;
+mod indexed;
 mod raw;
 
 #[cfg(feature = "docker-tests")]
 pub(crate) use engine::Engine;
-pub(crate) use gateway::{Gateway, Reply, run_cli};
+pub(crate) use gateway::{Gateway, Reply, run_cli, run_cli_with};
 pub(crate) use images::Example;
+pub(crate) use indexed::{Indexed, said};
 pub(crate) use raw::{Answer, Raw};
 
 /// What runs the functions.
