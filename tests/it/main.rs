@@ -12,6 +12,7 @@ mod cors;
 mod database;
 mod deploy;
 mod edge;
+mod examples;
 mod faults;
 mod formats;
 mod freeze;

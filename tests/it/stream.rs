@@ -16,14 +16,6 @@ backends!(
     an_endless_request_goes_to_those_who_ask_for_it,
 );
 
-/// The most memory that the gateway has used so far, in bytes.
-fn peak_memory(gateway: &Gateway) -> u64 {
-    let status = std::fs::read_to_string(format!("/proc/{}/status", gateway.pid())).unwrap();
-    let line = status.lines().find(|l| l.starts_with("VmHWM:")).unwrap();
-    let kib: u64 = line.split_whitespace().nth(1).unwrap().parse().unwrap();
-    kib << 10
-}
-
 async fn a_gigabyte_streams_through_flat_memory(backend: Backend) {
     const GIGABYTE: u64 = 1 << 30;
     let gateway = Gateway::start(backend).await;
@@ -31,7 +23,7 @@ async fn a_gigabyte_streams_through_flat_memory(backend: Backend) {
         let settings = json!({ "format": format, "timeout": 120 });
         gateway.function(format, Example::Misbehave, settings).await;
         gateway.get(&format!("/t/t/{format}")).await;
-        let before = peak_memory(&gateway);
+        let before = gateway.peak_memory();
         for framing in ["", ",chunked"] {
             let path = format!("/t/t/{format}?mode=endless{framing}&n={GIGABYTE}");
             let reply = gateway
@@ -51,7 +43,7 @@ async fn a_gigabyte_streams_through_flat_memory(backend: Backend) {
             assert_eq!(got, GIGABYTE, "{path}");
         }
         // The kernel counts in batches, so that a peak may look a little lower later on.
-        let grown = peak_memory(&gateway).saturating_sub(before);
+        let grown = gateway.peak_memory().saturating_sub(before);
         assert!(grown < 64 << 20, "{format}: {grown} bytes for {GIGABYTE}");
     }
 }

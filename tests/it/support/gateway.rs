@@ -159,6 +159,14 @@ impl Gateway {
         self.pid
     }
 
+    /// The most memory that it has used so far, in bytes.
+    pub(crate) fn peak_memory(&self) -> u64 {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", self.pid())).unwrap();
+        let line = status.lines().find(|l| l.starts_with("VmHWM:")).unwrap();
+        let kib: u64 = line.split_whitespace().nth(1).unwrap().parse().unwrap();
+        kib << 10
+    }
+
     pub(crate) fn log(&self) -> String {
         self.log.lock().join("\n")
     }
