@@ -281,7 +281,7 @@ impl Pool {
     fn moves_on(&self) -> bool {
         let now = Instant::now();
         let inner = self.inner.lock();
-        let brief = inner.state.brief_until(now).is_some();
+        let brief = inner.state.is_brief(now);
         if brief {
             inner.rouse(now);
             if inner.state.counts().starting > 0 {
@@ -316,7 +316,7 @@ impl Pool {
         self.may_start()?;
         let mut spec = self.spec.clone();
         spec.env.extend(env());
-        let lane = self.launch(permit, &spec).await.map_err(|error| {
+        let (lane, _) = self.launch(permit, &spec).await.map_err(|error| {
             self.cold_failed(&error);
             PoolError::Launch(error)
         })?;
@@ -426,12 +426,11 @@ impl Pool {
             self.adjust(Moment::Event);
             return;
         };
-        let began = Instant::now();
         match self.launch(permit, &self.spec).await {
-            Ok(lane) => {
+            Ok((lane, took)) => {
                 let now = Instant::now();
                 let mut inner = self.inner.lock();
-                inner.state.start_took(now - began);
+                inner.state.start_took(took);
                 inner.state.started();
                 drop(inner);
                 self.offer(lane, now);
@@ -441,16 +440,18 @@ impl Pool {
         self.news.notify_waiters();
     }
 
+    /// A new container, and how long its start took.
     async fn launch(
         &self,
         permit: Permit,
         spec: &LaunchSpec,
-    ) -> Result<Box<Lane>, Arc<LaunchError>> {
+    ) -> Result<(Box<Lane>, Duration), Arc<LaunchError>> {
         let began = Instant::now();
         let launched = self.starts.launcher().launch(spec).await;
         let charge = permit.landed();
-        self.tell(began, &launched);
-        Ok(self.lane(launched?, charge))
+        let took = began.elapsed();
+        self.tell(took, &launched);
+        Ok((self.lane(launched?, charge), took))
     }
 
     fn lane(&self, instance: Instance, charge: Charge) -> Box<Lane> {
@@ -486,14 +487,14 @@ impl Pool {
         self.adjust(Moment::Event);
     }
 
-    fn tell(&self, began: Instant, launched: &Result<Instance, LaunchError>) {
+    fn tell(&self, took: Duration, launched: &Result<Instance, LaunchError>) {
         let (app, function) = (&self.spec.app, &self.spec.function);
         match launched {
             Ok(instance) => tracing::info!(
                 %app,
                 %function,
                 container = %instance.id,
-                millis = began.elapsed().as_millis(),
+                millis = took.as_millis(),
                 "container started"
             ),
             Err(error) => tracing::warn!(%app, %function, %error, "container did not start"),

@@ -149,7 +149,7 @@ impl<L, W> State<L, W> {
     pub(super) fn decide(&mut self, now: Instant, moment: Moment) -> Decision {
         let counts = self.counts();
         self.backoff.look(now);
-        let brief = self.brief_until(now).is_some();
+        let brief = self.is_brief(now);
         let mut decision = if self.ends() {
             self.scaler.drained(counts)
         } else {
@@ -175,11 +175,10 @@ impl<L, W> State<L, W> {
         decision
     }
 
-    /// Until when those who wait may, because it will soon be their turn. For who scales by other
+    /// Whether those who wait may, because it will soon be their turn. For who scales by other
     /// things than those who wait, never.
-    pub(super) fn brief_until(&self, now: Instant) -> Option<Instant> {
-        let until = self.turnover.brief_until(self.waiting.len(), now);
-        until.filter(|_| self.may_move())
+    pub(super) fn is_brief(&self, now: Instant) -> bool {
+        self.may_move() && self.turnover.is_brief(self.waiting.len(), now)
     }
 
     /// Whether those who wait do so for lanes that others have.
@@ -196,7 +195,7 @@ impl<L, W> State<L, W> {
     /// Whether a start that was asked for is still wanted; if not, it no longer counts as
     /// starting. Those who waited for it may have been served or have left.
     pub(super) fn still_wanted(&mut self, now: Instant) -> bool {
-        let called = self.starting <= self.waiting.len() && self.brief_until(now).is_none();
+        let called = self.starting <= self.waiting.len() && !self.is_brief(now);
         let kept = self.counts().alive() <= self.floor();
         let wanted = (called || kept) && self.backoff.until().is_none();
         if !wanted {

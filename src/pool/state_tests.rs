@@ -418,7 +418,7 @@ impl World {
             let alive = counts.busy + counts.starting;
             let enough = counts.starting >= counts.waiting
                 || alive == self.max
-                || self.state.brief_until(self.now).is_some()
+                || self.state.is_brief(self.now)
                 || self.state.backing_off().is_some();
             assert!(enough, "someone waits and nothing starts: {counts:?}");
         }

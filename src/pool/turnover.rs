@@ -44,13 +44,11 @@ impl Turnover {
         self.last = Some(now);
     }
 
-    /// Until when nothing has to be done for the last of `waiting`, because it will soon be its
-    /// turn; `None` if something has.
-    pub(super) fn brief_until(&self, waiting: usize, now: Instant) -> Option<Instant> {
-        let until = self.last? + self.brief;
+    /// Whether nothing has to be done for the last of `waiting`, because it will soon be its turn.
+    pub(super) fn is_brief(&self, waiting: usize, now: Instant) -> bool {
+        let moves = self.last.is_some_and(|last| now < last + self.brief);
         let waiting = u32::try_from(waiting).unwrap_or(u32::MAX);
-        let wait = self.pace.saturating_mul(waiting);
-        (wait < self.brief && now < until).then_some(until)
+        moves && self.pace.saturating_mul(waiting) < self.brief
     }
 
     /// When to look whether a queue stands still that moved at `now`, whatever was found of it.
@@ -69,19 +67,15 @@ mod tests {
     fn a_queue_that_moves_fast_is_left_alone_as_long_as_it_does() {
         let mut turnover = Turnover::default();
         let mut now = Instant::now();
-        assert_eq!(turnover.brief_until(1, now), None, "nothing is known yet");
+        assert!(!turnover.is_brief(1, now), "nothing is known yet");
         let step = Duration::from_micros(100);
         for _ in 0..100 {
             now += step;
             turnover.passed(now);
         }
-        assert_eq!(turnover.brief_until(50, now), Some(now + BRIEF));
-        assert_eq!(turnover.brief_until(200, now), None, "20 ms for the last");
-        assert_eq!(
-            turnover.brief_until(1, now + BRIEF),
-            None,
-            "it stands still"
-        );
+        assert!(turnover.is_brief(50, now));
+        assert!(!turnover.is_brief(200, now), "20 ms for the last");
+        assert!(!turnover.is_brief(1, now + BRIEF), "it stands still");
     }
 
     #[test]
@@ -94,11 +88,8 @@ mod tests {
         }
         for (start, brief) in [(2, 9), (100, 49), (10_000, 240)] {
             turnover.started(Duration::from_millis(start));
-            assert!(turnover.brief_until(brief, now).is_some(), "{start} ms");
-            assert!(
-                turnover.brief_until(brief + 20, now).is_none(),
-                "{start} ms"
-            );
+            assert!(turnover.is_brief(brief, now), "{start} ms");
+            assert!(!turnover.is_brief(brief + 20, now), "{start} ms");
         }
     }
 
@@ -112,7 +103,7 @@ mod tests {
                 turnover.passed(now);
             }
         }
-        assert!(turnover.brief_until(4, now).is_some());
-        assert!(turnover.brief_until(6, now).is_none());
+        assert!(turnover.is_brief(4, now));
+        assert!(!turnover.is_brief(6, now));
     }
 }
