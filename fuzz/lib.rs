@@ -8,6 +8,7 @@
 pub mod config;
 mod format;
 pub mod gateway;
+pub mod index;
 #[path = "../src/model/mod.rs"]
 pub mod model;
 mod pieces;

@@ -3,7 +3,7 @@
 //! Invariants: arguments are read with clap here and nowhere else; every character that reaches the
 //! terminal goes through `output.rs`; a command that changes something checks everything it can
 //! before the first change; a request that is not idempotent is never sent twice; nothing is deleted
-//! without a yes or `--force`.
+//! without a yes or `--force`, but for functions that their image no longer declares.
 //!
 //! Exit codes: 0 done (also when the reader of our output went away), 1 the command could not do
 //! what it was asked for a reason the message names, 2 the arguments or settings make no sense, 70 a

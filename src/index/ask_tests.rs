@@ -6,6 +6,29 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use super::*;
 use crate::launcher::fake::{FakeIo, FakeLauncher};
 
+/// Asks images in this process: each has a name and the body of its answer.
+pub(crate) fn indexer_of(images: &[(&str, &str)]) -> Indexer {
+    let mut fake = FakeLauncher::default();
+    fake.labels = [(LABEL.to_owned(), "true".to_owned())].into();
+    for (name, body) in images {
+        let length = body.len();
+        let kind = "application/vnd.fn.index+json";
+        let head = format!("HTTP/1.1 200 OK\r\nContent-Type: {kind}\r\nContent-Length: {length}");
+        let answer = format!("{head}\r\n\r\n{body}");
+        fake = fake.image(name, move |mut io: FakeIo| {
+            let answer = answer.clone();
+            async move {
+                io.stdout.write_all(answer.as_bytes()).await.unwrap();
+                drop(io.stdout);
+                let mut rest = Vec::new();
+                let _ = io.stdin.read_to_end(&mut rest).await;
+                0
+            }
+        });
+    }
+    Indexer::new(Arc::new(fake), Duration::from_secs(30))
+}
+
 const GOOD: &str = "HTTP/1.1 200 OK\r\nContent-Type: application/vnd.fn.index+json;version=1\r\nContent-Length: 2\r\n\r\n{}";
 
 /// Asks an image that reads the question, writes `answer` and ends with `code` once it is told to.

@@ -16,7 +16,7 @@
 
 mod ask;
 #[cfg(test)]
-mod ask_tests;
+pub(crate) mod ask_tests;
 mod origin;
 mod plan;
 #[cfg(test)]

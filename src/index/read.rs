@@ -470,9 +470,11 @@ fn one_line(text: &str) -> String {
     const LONGEST: usize = 300;
     let words: Vec<&str> = text.split_whitespace().collect();
     let plain = words.join(" ");
+    // Direction overrides could make it read as something else.
+    let reorders = |c: char| matches!(c, '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
     plain
         .chars()
-        .filter(|c| !c.is_control())
+        .filter(|c| !c.is_control() && !reorders(*c))
         .take(LONGEST)
         .collect()
 }

@@ -11,6 +11,9 @@ pub const METHODS_ANNOTATION: &str = "kiln/methods";
 
 const KNOWN: [&str; 7] = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"];
 
+/// Longest piece of what was found in a message.
+const LONGEST_SHOWN: usize = 60;
+
 /// The methods that a trigger takes: any at all, or some of those that HTTP defines.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Methods(u8);
@@ -33,12 +36,12 @@ impl Methods {
         for name in names {
             let upper = name.to_ascii_uppercase();
             let bit = bit(&upper).ok_or_else(|| InvalidMethods {
-                found: format!("{name:?}"),
+                found: shown(name),
                 expected: format!("one of {}", KNOWN.join(", ")),
             })?;
             if methods.0 & bit != 0 {
                 return Err(InvalidMethods {
-                    found: format!("{name:?} twice"),
+                    found: format!("{} twice", shown(name)),
                     expected: "each method once".to_owned(),
                 });
             }
@@ -56,7 +59,7 @@ impl Methods {
     /// The methods among `annotations`; any where nothing is said.
     pub fn of(annotations: &Annotations) -> Result<Self, InvalidMethods> {
         let wrong = |value: &Value| InvalidMethods {
-            found: value.to_string().chars().take(60).collect(),
+            found: value.to_string().chars().take(LONGEST_SHOWN).collect(),
             expected: "a list of methods".to_owned(),
         };
         match annotations.get(METHODS_ANNOTATION) {
@@ -111,6 +114,12 @@ impl Methods {
         let taken: Vec<&str> = KNOWN.into_iter().filter(|name| self.allow(name)).collect();
         taken.join(", ")
     }
+}
+
+/// A name in quotes, fit for one line of a terminal.
+fn shown(name: &str) -> String {
+    let start: String = name.chars().take(LONGEST_SHOWN).collect();
+    format!("{start:?}")
 }
 
 fn bit(method: &str) -> Option<u8> {

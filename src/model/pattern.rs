@@ -63,6 +63,7 @@ impl Pattern {
             let segment = Segment::parse(text)?;
             if let Segment::Parameter { name, kind } = &segment {
                 if *kind == Kind::Rest && texts.peek().is_some() {
+                    let text = shown(text);
                     return Err(InvalidPattern(format!("{text} is only allowed at the end")));
                 }
                 if segments.iter().any(|s| s.parameter() == Some(name)) {
@@ -112,8 +113,9 @@ impl Segment {
         let Some(inner) = text.strip_prefix('{').and_then(|t| t.strip_suffix('}')) else {
             if text.contains(['{', '}']) {
                 return Err(InvalidPattern(format!(
-                    "segment {text:?} is not allowed, expected a parameter to be all of it, such \
-                     as {{id}}"
+                    "segment {} is not allowed, expected a parameter to be all of it, such as \
+                     {{id}}",
+                    shown(text)
                 )));
             }
             return Ok(Self::Literal(text.to_owned()));
@@ -125,7 +127,8 @@ impl Segment {
                 let known = Kind::CONSTRAINTS.iter().find(|(c, _)| *c == constraint);
                 let Some((_, kind)) = known else {
                     return Err(InvalidPattern(format!(
-                        "constraint {constraint:?} of {text} is unknown, expected int or alpha"
+                        "constraint {} is unknown, expected int or alpha",
+                        shown(constraint)
                     )));
                 };
                 (name, *kind)
@@ -135,8 +138,9 @@ impl Segment {
         let legal = |c: char| c.is_ascii_alphanumeric() || c == '_';
         if !name.starts_with(first) || !name.chars().all(legal) || name.len() > MAX_PARAMETER {
             return Err(InvalidPattern(format!(
-                "the name of parameter {text} is not allowed, expected a letter or _, then \
-                 letters, digits or _, at most {MAX_PARAMETER}"
+                "the name of parameter {} is not allowed, expected a letter or _, then letters, \
+                 digits or _, at most {MAX_PARAMETER}",
+                shown(text)
             )));
         }
         Ok(Self::Parameter {
@@ -153,6 +157,13 @@ impl Segment {
     }
 }
 
+/// A piece of a source, fit for one line of a terminal.
+fn shown(text: &str) -> String {
+    const LONGEST: usize = 60;
+    let start: String = text.chars().take(LONGEST).collect();
+    format!("{start:?}")
+}
+
 fn check_path(source: &str) -> Result<(), InvalidPattern> {
     let refuse = |what: &str| Err(InvalidPattern(what.to_owned()));
     if !source.starts_with('/') {
@@ -167,7 +178,10 @@ fn check_path(source: &str) -> Result<(), InvalidPattern> {
     if source.contains(['?', '#']) {
         return refuse("? and # are not allowed in it: they end a path");
     }
-    if source.chars().any(|c| c.is_control() || c.is_whitespace()) {
+    // Direction overrides could make it read as something else.
+    let reorders = |c: char| matches!(c, '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
+    let odd = |c: char| c.is_control() || c.is_whitespace() || reorders(c);
+    if source.chars().any(odd) {
         return refuse("spaces and control characters are not allowed in it");
     }
     if source
@@ -240,13 +254,13 @@ mod tests {
             ("/_fn", "/_fn is the platform's own"),
             (
                 "/{id:uuid}",
-                "constraint \"uuid\" of {id:uuid} is unknown, expected int or alpha",
+                "constraint \"uuid\" is unknown, expected int or alpha",
             ),
             (
                 "/{a}/{a}",
                 "parameter a is there twice, expected every name once",
             ),
-            ("/{*a}/b", "{*a} is only allowed at the end"),
+            ("/{*a}/b", "\"{*a}\" is only allowed at the end"),
         ] {
             assert_eq!(
                 Pattern::parse(source).unwrap_err().to_string(),

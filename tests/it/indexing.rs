@@ -274,6 +274,9 @@ async fn an_image_that_is_no_good_changes_nothing(backend: Backend) {
         assert_eq!(told.code, Some(code), "{behaviour}: {told:?}");
         let deployed = folder.deploy(&gateway, &[]).await;
         assert_eq!(deployed.code, Some(1), "{behaviour}: {deployed:?}");
+        if behaviour == "exits" && backend.is_docker() {
+            assert!(told.err.contains("stderr: networks: lo\n"), "{told:?}");
+        }
         for said in [&told, &deployed] {
             for line in lines {
                 let there = said.err.lines().filter(|l| {

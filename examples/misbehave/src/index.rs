@@ -39,6 +39,17 @@ fn behaviour() -> String {
     })
 }
 
+/// What could be talked to others by.
+fn networks() -> String {
+    let found = std::fs::read_dir("/sys/class/net").into_iter().flatten();
+    let mut names: Vec<String> = found
+        .flatten()
+        .map(|entry| entry.file_name().to_string_lossy().into_owned())
+        .collect();
+    names.sort();
+    names.join(" ")
+}
+
 fn body(behaviour: &str) -> String {
     let functions = match behaviour {
         "shop" => return SHOP.to_owned(),
@@ -67,6 +78,7 @@ pub fn serve(input: &mut impl BufRead, out: &mut File) -> io::Result<()> {
     let behaviour = behaviour();
     eprintln!("asked for the functions of {behaviour}");
     if behaviour == "exits" {
+        eprintln!("networks: {}", networks());
         eprintln!("cannot find the rest of me");
         std::process::exit(3);
     }

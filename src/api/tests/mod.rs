@@ -6,6 +6,7 @@ mod deletes;
 mod faults;
 mod golden;
 mod hostile;
+mod index;
 mod server;
 mod v1;
 mod v2;

@@ -9,6 +9,7 @@ use tower::ServiceExt;
 
 use super::contract;
 use crate::api::{ApiConfig, ApiState, Health, Runner, Sites, router};
+use crate::index::ask_tests::indexer_of;
 use crate::model::{Callable, DrainStatus, ScaleSample, ScaleStatus, Usage};
 use crate::store::{Registry, SqliteStore, Store};
 
@@ -17,6 +18,7 @@ pub(super) const MAX_BODY: usize = 64 * 1024;
 
 pub(super) struct Server {
     router: Router,
+    state: ApiState,
     pub(super) registry: Arc<Registry>,
     pub(super) store: Arc<SqliteStore>,
     _dir: tempfile::TempDir,
@@ -67,6 +69,14 @@ impl Server {
         Self::with_public_url(None).await
     }
 
+    /// One that asks images; each has a name and the body of its answer.
+    pub(super) async fn with_images(images: &[(&str, &str)]) -> Self {
+        let mut server = Self::start().await;
+        let indexer = indexer_of(images);
+        server.router = router(server.state.clone().with_indexer(Some(indexer)));
+        server
+    }
+
     pub(super) async fn with_public_url(public_url: Option<&str>) -> Self {
         Self::with(public_url, MAX_BODY).await
     }
@@ -87,12 +97,10 @@ impl Server {
                 stdio: "pipe",
             },
         };
+        let state = ApiState::new(Arc::clone(&registry), Arc::new(NoPools), config);
         Self {
-            router: router(ApiState::new(
-                Arc::clone(&registry),
-                Arc::new(NoPools),
-                config,
-            )),
+            router: router(state.clone()),
+            state,
             registry,
             store,
             _dir: dir,

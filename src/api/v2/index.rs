@@ -202,6 +202,7 @@ pub(super) async fn look(api: &ApiState, body: &Body) -> Result<Report, ApiError
         report.view.digest = Some(digest);
         return Ok(report);
     }
+    tracing::info!(image = reference, "asking for its functions");
     let asked = match indexer.ask(Arc::new(image), limit).await {
         Ok(asked) => asked,
         Err(error) => return Ok(failed(reference, Some(digest), &error).into()),
