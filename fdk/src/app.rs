@@ -1,5 +1,5 @@
 use std::any::{Any, TypeId};
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::fmt;
 use std::pin::Pin;
 use std::rc::Rc;
@@ -17,7 +17,7 @@ use crate::handler::Handler;
 use crate::index;
 use crate::layers::{CatchPanic, Layer, Next};
 use crate::offload::{Here, Thread};
-use crate::response::Response;
+use crate::response::{After, Response};
 use crate::route::Route;
 use crate::run::{self, ReadOn};
 use crate::testing::TestApp;
@@ -282,6 +282,7 @@ impl App {
                 Vec::new()
             },
             index,
+            over: Cell::new(false),
         })
     }
 }
@@ -292,6 +293,7 @@ pub(crate) struct Ready {
     shared: Arc<Shared>,
     shutdowns: Vec<Shutdown>,
     pub(crate) index: serde_json::Value,
+    over: Cell<bool>,
 }
 
 /// Which function a call is for.
@@ -384,7 +386,14 @@ impl Ready {
     pub(crate) async fn answer(&self, found: Match<'_>, call: Call) -> Response {
         let Match { entry, params } = found;
         let call = call.of(&self.shared, &entry.function, params);
-        entry.next.run(call).await
+        let response = entry.next.run(call).await;
+        self.over.set(response.after == After::Ends);
+        response
+    }
+
+    /// Whether the last answer was the last one of all.
+    pub(crate) fn is_over(&self) -> bool {
+        self.over.get()
     }
 
     /// Lets the functions' state go.

@@ -55,6 +55,8 @@ mod app_tests;
 mod block_on;
 mod body;
 mod call;
+#[cfg(feature = "compat")]
+pub mod compat;
 mod convert;
 mod deadline;
 mod error;
@@ -104,6 +106,11 @@ pub use bytes::Bytes;
 pub use app::App;
 pub use body::Body;
 pub use call::Call;
+#[cfg(feature = "compat")]
+pub use compat::{
+    Function, FunctionError, FunctionTestbench, InputCoercible, OutputCoercible, RuntimeContext,
+    STATELESS, body_as_bytes, client_error, no_content, server_error, success,
+};
 pub use convert::{Bind, Conversion, Convert, Source};
 pub use error::{Error, Ok, Result};
 pub use extract::{

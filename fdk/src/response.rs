@@ -32,6 +32,18 @@ pub struct Response {
     pub(crate) fault: Option<String>,
     /// Half of what the function meant would be worse: whatever it adds from here on is dropped.
     broken: bool,
+    pub(crate) after: After,
+}
+
+/// What becomes of the function that gave an answer.
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum After {
+    #[default]
+    GoesOn,
+    /// It has failed, which the server may tell the caller in its own words.
+    Failed,
+    /// Its process ends.
+    Ends,
 }
 
 type Pieces = Pin<Box<dyn Stream<Item = Result<Bytes>> + Send>>;
@@ -87,6 +99,7 @@ impl Response {
             body: Content::Whole(Bytes::new()),
             fault: None,
             broken: false,
+            after: After::GoesOn,
         }
     }
 
@@ -152,6 +165,7 @@ impl Response {
             body: Content::Whole(body),
             fault: None,
             broken: false,
+            after: After::GoesOn,
         }
     }
 

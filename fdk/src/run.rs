@@ -20,7 +20,7 @@ use crate::index;
 use crate::input::Input;
 use crate::offload::{self, Worker};
 use crate::output::Asked;
-use crate::response::{Content, Framing, IntoResponse, Response};
+use crate::response::{After, Content, Framing, IntoResponse, Response};
 use crate::route;
 use crate::source::{Arrival, Conn, Many, Reader, Source};
 use crate::time::within;
@@ -50,6 +50,13 @@ or try it alone:
 
 /// Starts the app and serves calls from wherever they come.
 pub(crate) async fn main(app: App, worker: impl Worker) -> Result<()> {
+    let source = source("http")?;
+    let app = app.ready(!index::is_all()).await?;
+    serve(app, source, worker).await
+}
+
+/// Where calls come from; `usual` is the format where the server names none.
+pub(crate) fn source(usual: &str) -> Result<Source> {
     let mut arguments = std::env::args().skip(1);
     let source = match (arguments.next().as_deref(), arguments.next()) {
         (Some("--serve"), Some(address)) => {
@@ -66,12 +73,11 @@ pub(crate) async fn main(app: App, worker: impl Worker) -> Result<()> {
             return Err(Error::msg(BY_HAND));
         }
         // Before anything of the app's runs: what it prints must not be taken for an answer.
-        _ => Source::of_server()?,
+        _ => Source::of_server(usual)?,
     };
     #[cfg(feature = "tracing")]
     crate::log::install();
-    let app = app.ready(!index::is_all()).await?;
-    serve(app, source, worker).await
+    Ok(source)
 }
 
 /// Answers calls until there are no more.
@@ -94,6 +100,9 @@ pub(crate) async fn serve(app: Ready, mut source: Source, worker: impl Worker) -
             Ok(None) => {}
             Err(error) if source.survives() => asked.fault(&error.to_string()),
             Err(error) => return Err(error),
+        }
+        if app.is_over() {
+            break;
         }
     }
     app.end().await
@@ -214,10 +223,14 @@ async fn send(
         headers,
         body,
         fault,
+        after,
         ..
     } = response;
     if let Some(fault) = fault {
         asked.fault(&fault);
+    }
+    if after == After::Failed {
+        conn.bare();
     }
     let (pieces, framing) = match body {
         Content::Whole(body) => {

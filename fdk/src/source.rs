@@ -175,6 +175,11 @@ impl Conn {
         }
     }
 
+    /// Answers the server itself rather than the caller whose request it wrapped.
+    pub(crate) fn bare(&mut self) {
+        self.wrapped = false;
+    }
+
     /// Whether a body can be sent as it comes.
     pub(crate) fn streams(&self) -> bool {
         matches!(self.speech, Speech::Http | Speech::HttpStream)
@@ -210,12 +215,13 @@ pub(crate) enum Source {
 }
 
 impl Source {
-    /// What the server gave this process to speak over, by the format it names.
-    pub(crate) fn of_server() -> Result<Self> {
-        let format = std::env::var_os("FN_FORMAT").unwrap_or_default();
+    /// What the server gave this process to speak over, by the format it names or the `usual` one.
+    pub(crate) fn of_server(usual: &str) -> Result<Self> {
+        let named = std::env::var_os("FN_FORMAT").filter(|format| !format.is_empty());
+        // A server names it always; without one, somebody tries it out.
+        let format = named.unwrap_or_else(|| usual.into());
         let speech = match format.to_str() {
-            // A server names it always; without one, somebody tries it out.
-            Some("" | "http") => Speech::Http,
+            Some("http") => Speech::Http,
             Some("json") => Speech::Json,
             Some("cloudevent") => Speech::CloudEvent,
             Some("default") => Speech::Plain,
