@@ -118,6 +118,11 @@ fn main() {
         "inspect" => fdk::Function::new(fdk::STATELESS).run(inspect),
         "json" => fdk::Function::new(fdk::STATELESS)
             .run(|_, value: serde_json::Value| Ok(serde_json::json!({ "was": value }))),
+        "threads" => fdk::Function::new(fdk::STATELESS).run(|_, _: ()| {
+            let status = std::fs::read_to_string("/proc/self/status")?;
+            let threads = status.lines().find(|line| line.starts_with("Threads:"));
+            Ok(threads.unwrap_or_default().to_string())
+        }),
         "config" => {
             let function: fdk::Function<String> = fdk::Function::new(|context| {
                 let mut names: Vec<_> = context.config().keys().cloned().collect();
@@ -139,6 +144,7 @@ fn tests() {
     types_of_ones_own_are_read_and_written();
     a_whole_request_is_seen_and_a_whole_response_said();
     values_of_json_and_nothing_at_all_are_answers();
+    there_is_no_server_within_the_function();
     the_default_format_is_the_usual_one();
     a_format_that_nobody_knows_is_refused();
     it_speaks_the_formats_that_came_later();
@@ -291,6 +297,12 @@ fn values_of_json_and_nothing_at_all_are_answers() {
     assert!(said.contains("HTTP/1.1 204 No Content\r\n"), "{said}");
 }
 
+// 0.1 had three threads, and a server on the loopback interface.
+fn there_is_no_server_within_the_function() {
+    let output = call("threads", &[HTTP], &post(""));
+    assert_eq!(answers(&output), [(200, "Threads:\t1".to_owned())]);
+}
+
 fn the_default_format_is_the_usual_one() {
     let environment = [
         ("FN_METHOD", "POST"),
@@ -411,6 +423,7 @@ fn over_a_socket() {
             answer.contains(&format!("Fn-Http-Status: {status}\r\n")),
             "{answer}"
         );
+        assert!(!answer.contains("Fn-Http-H-Content-Length"), "{answer}");
     }
     assert_eq!(child.wait().expect("its end").code(), Some(2));
 }

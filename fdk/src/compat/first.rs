@@ -9,6 +9,7 @@ use std::rc::Rc;
 use super::context::RuntimeContext;
 use super::error::FunctionError;
 use super::hyper::{Body, Request, Response, StatusCode, header};
+use super::unframe;
 use crate::app::App;
 use crate::block_on::block_on;
 use crate::call::Call;
@@ -287,7 +288,8 @@ impl<S: 'static> Session<S> {
         if let Some(seen) = &self.seen {
             seen.borrow_mut().push(response.clone());
         }
-        let (status, headers, body) = response.into_parts();
+        let (status, mut headers, body) = response.into_parts();
+        unframe(&mut headers);
         let failed = status.is_server_error() || !started;
         self.status.set(match status {
             _ if failed => FAILED,

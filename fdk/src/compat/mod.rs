@@ -40,6 +40,8 @@
 //!   `extern crate hyper;`. [`hyper`] has requests, responses and the headers most used; it has
 //!   neither bodies as streams nor all typed headers. Headers of any name are there by
 //!   [`get_raw`](hyper::Headers::get_raw) and [`set_raw`](hyper::Headers::set_raw).
+//! - Either, with `use fdk::*;`: name what is used. This crate has an [`Ok`](crate::Ok), a `Result` and
+//!   an `Error` of its own.
 //! - 0.2, where the program names `HeaderMap` or `StatusCode` of `hyper` 0.14: they are now
 //!   [`fdk::HeaderMap`](crate::HeaderMap) and [`fdk::StatusCode`](crate::StatusCode), which are
 //!   those of hyper 1 and of the crate http 1, too.
@@ -76,6 +78,9 @@ mod first;
 pub mod hyper;
 mod second;
 mod testbench;
+
+use ::http::HeaderMap;
+use ::http::header::{CONNECTION, CONTENT_LENGTH, TRANSFER_ENCODING};
 
 pub use coding::ContentType;
 pub use context::RuntimeContext;
@@ -114,3 +119,15 @@ impl<S> std::ops::Deref for Function<S> {
         &self.runner
     }
 }
+
+/// Frames of the function's own making: the server has others, and takes these for the caller's.
+fn unframe(headers: &mut HeaderMap) {
+    for name in [CONTENT_LENGTH, TRANSFER_ENCODING, CONNECTION] {
+        headers.remove(name);
+    }
+}
+
+/// So that the programs in it are known to compile.
+#[cfg(doctest)]
+#[doc = include_str!("../../../docs/coming-from-old-fdks.md")]
+mod page {}

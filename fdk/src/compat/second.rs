@@ -9,10 +9,10 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use tokio::runtime::Handle;
 
-use super::Function;
 use super::coding::{ContentType, decode, encode};
 use super::context::{RuntimeContext, settings};
 use super::error::FunctionError;
+use super::{Function, unframe};
 use crate::app::App;
 use crate::block_on::block_on;
 use crate::call::Call;
@@ -103,6 +103,7 @@ where
         Ok(headers) => headers,
         Err(fault) => return failure(fault),
     };
+    unframe(&mut headers);
     headers
         .entry(CONTENT_TYPE)
         .or_insert_with(|| format.value());
