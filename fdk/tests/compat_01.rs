@@ -112,6 +112,22 @@ fn main() {
             ))
         }),
         "greet" => fdk::Function::new(init).run(greet),
+        "echo" => fdk::Function::new(fdk::STATELESS).run(|_, r: hyper::Request| {
+            use hyper::header::{ContentLength, ContentType};
+            use hyper::{Get, StatusCode};
+
+            let (method, uri, _, headers, body) = r.deconstruct();
+            Ok(match (method, uri.path()) {
+                (Get, "/missing") => hyper::Response::new().with_status(StatusCode::NotFound),
+                (Get, _) => fdk::client_error("nothing to echo"),
+                _ => match headers.get::<ContentLength>() {
+                    Some(&ContentLength(0)) | None => fdk::no_content(),
+                    Some(_) => hyper::Response::new()
+                        .with_header(headers.get().cloned().unwrap_or_else(ContentType::json))
+                        .with_body(body),
+                },
+            })
+        }),
         "sum" => {
             fdk::Function::new(fdk::STATELESS).run(|_, sum: Sum| Ok(Total(sum.0.into_iter().sum())))
         }
@@ -143,6 +159,7 @@ fn tests() {
     an_initializer_that_fails_is_told_to_the_first_caller();
     types_of_ones_own_are_read_and_written();
     a_whole_request_is_seen_and_a_whole_response_said();
+    parts_of_requests_are_matched_as_they_were();
     values_of_json_and_nothing_at_all_are_answers();
     there_is_no_server_within_the_function();
     the_default_format_is_the_usual_one();
@@ -283,6 +300,20 @@ fn a_whole_request_is_seen_and_a_whole_response_said() {
     // 0.1 left the length out where a function made a response of its own.
     assert!(said.contains(&format!("Content-Length: {}\r\n", told.len())));
     assert_eq!(output.status.code(), Some(1));
+}
+
+fn parts_of_requests_are_matched_as_they_were() {
+    let get = "GET /missing HTTP/1.1\r\nContent-Length: 0\r\n\r\n";
+    let input = get.to_owned() + &get.replace("missing", "") + &post("") + &post("{}");
+    let output = call("echo", &[HTTP], &input);
+    let expected = [(404, ""), (400, "nothing to echo"), (204, ""), (200, "{}")];
+    let expected = expected.map(|(status, body)| (status, body.to_owned()));
+    assert_eq!(answers(&output), expected);
+    let said = String::from_utf8_lossy(&output.stdout).into_owned();
+    assert!(
+        said.contains("Content-Type: application/json\r\n"),
+        "{said}"
+    );
 }
 
 fn values_of_json_and_nothing_at_all_are_answers() {

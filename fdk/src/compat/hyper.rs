@@ -18,9 +18,11 @@
 //! A body is there as a whole: [`fdk::body_as_bytes`](crate::body_as_bytes) reads it, and there is
 //! nothing to wait for.
 
+use std::any::Any;
 use std::convert::Infallible;
 use std::fmt;
 use std::str::FromStr;
+use std::sync::OnceLock;
 
 use bytes::Bytes;
 use http::header::{HeaderName, HeaderValue};
@@ -29,6 +31,8 @@ use http::{HeaderMap, StatusCode as Status};
 pub use http::Uri;
 
 use crate::call::Call;
+
+pub use self::Method::{Delete, Get, Head, Post};
 
 /// A request's method.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -213,8 +217,36 @@ macro_rules! bodies {
 bodies!(Bytes Vec<u8> String &'static str &'static [u8]);
 
 /// Headers by name, or by type where [`header`] has one.
-#[derive(Debug, Clone, Default, PartialEq)]
-pub struct Headers(HeaderMap);
+#[derive(Default)]
+pub struct Headers {
+    map: HeaderMap,
+    /// What was read of them by type, so that there is something to refer to.
+    read: OnceLock<Box<Read>>,
+}
+
+/// A header that was read, and those read after it.
+struct Read {
+    header: Box<dyn Any + Send + Sync>,
+    next: OnceLock<Box<Self>>,
+}
+
+impl fmt::Debug for Headers {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.map.fmt(f)
+    }
+}
+
+impl Clone for Headers {
+    fn clone(&self) -> Self {
+        self.map.clone().into()
+    }
+}
+
+impl PartialEq for Headers {
+    fn eq(&self, other: &Self) -> bool {
+        self.map == other.map
+    }
+}
 
 /// The values of one header.
 #[derive(Debug, Clone)]
@@ -252,13 +284,36 @@ impl Headers {
     }
 
     /// The header of this type, if it is there and makes sense.
-    pub fn get<H: header::Header>(&self) -> Option<H> {
-        H::parse(self.0.get(H::NAME)?.to_str().ok()?)
+    pub fn get<H: header::Header>(&self) -> Option<&H> {
+        let mut place = &self.read;
+        while let Some(read) = place.get() {
+            if let Some(header) = read.header.downcast_ref() {
+                return Some(header);
+            }
+            place = &read.next;
+        }
+        let header = H::parse(self.map.get(H::NAME)?.to_str().ok()?)?;
+        let mut read = Box::new(Read {
+            header: Box::new(header),
+            next: OnceLock::new(),
+        });
+        // Another thread may read one at the same time, and take the place.
+        while let Err(back) = place.set(read) {
+            read = back;
+            place = &place.get()?.next;
+        }
+        place.get()?.header.downcast_ref()
+    }
+
+    /// To be changed; what was read is not to be relied on any more.
+    fn change(&mut self) -> &mut HeaderMap {
+        self.read = OnceLock::new();
+        &mut self.map
     }
 
     /// Whether there is a header of this type.
     pub fn has<H: header::Header>(&self) -> bool {
-        self.0.contains_key(H::NAME)
+        self.map.contains_key(H::NAME)
     }
 
     /// Sets a header.
@@ -268,13 +323,13 @@ impl Headers {
 
     /// Removes a header; whether it was there.
     pub fn remove<H: header::Header>(&mut self) -> bool {
-        self.0.remove(H::NAME).is_some()
+        self.change().remove(H::NAME).is_some()
     }
 
     /// The values of the header of this name, in any case.
     pub fn get_raw(&self, name: &str) -> Option<Raw<'_>> {
         let values: Vec<&[u8]> = self
-            .0
+            .map
             .get_all(name)
             .iter()
             .map(HeaderValue::as_bytes)
@@ -285,35 +340,35 @@ impl Headers {
     /// Sets the header of this name. One that HTTP cannot carry is left out.
     pub fn set_raw(&mut self, name: impl AsRef<str>, value: impl Into<Vec<u8>>) {
         if let Some((name, value)) = field(name.as_ref(), value.into()) {
-            let _ = self.0.try_insert(name, value);
+            let _ = self.change().try_insert(name, value);
         }
     }
 
     /// Adds a value to the header of this name. One that HTTP cannot carry is left out.
     pub fn append_raw(&mut self, name: impl AsRef<str>, value: impl Into<Vec<u8>>) {
         if let Some((name, value)) = field(name.as_ref(), value.into()) {
-            let _ = self.0.try_append(name, value);
+            let _ = self.change().try_append(name, value);
         }
     }
 
     /// Removes the header of this name.
     pub fn remove_raw(&mut self, name: &str) {
-        self.0.remove(name);
+        self.change().remove(name);
     }
 
     /// How many values there are.
     pub fn len(&self) -> usize {
-        self.0.len()
+        self.map.len()
     }
 
     /// Whether there are none.
     pub fn is_empty(&self) -> bool {
-        self.0.is_empty()
+        self.map.is_empty()
     }
 
     /// As everybody else has them.
     pub fn as_map(&self) -> &HeaderMap {
-        &self.0
+        &self.map
     }
 }
 
@@ -326,8 +381,11 @@ fn field(name: &str, value: Vec<u8>) -> Option<(HeaderName, HeaderValue)> {
 }
 
 impl From<HeaderMap> for Headers {
-    fn from(headers: HeaderMap) -> Self {
-        Self(headers)
+    fn from(map: HeaderMap) -> Self {
+        Self {
+            map,
+            read: OnceLock::new(),
+        }
     }
 }
 
@@ -336,7 +394,7 @@ pub mod header {
     pub use super::{Headers, Raw};
 
     /// A header that has a type.
-    pub trait Header: Sized {
+    pub trait Header: Sized + Send + Sync + 'static {
         /// Its name, in lower case.
         const NAME: &'static str;
 
@@ -466,6 +524,22 @@ pub mod header {
     }
 }
 
+/// A version of HTTP. Calls are of 1.1, whatever their callers speak.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
+pub enum HttpVersion {
+    /// HTTP/0.9
+    Http09,
+    /// HTTP/1.0
+    Http10,
+    /// HTTP/1.1
+    #[default]
+    Http11,
+    /// HTTP/2 over TLS
+    H2,
+    /// HTTP/2
+    H2c,
+}
+
 /// What a function of 0.1 is called with, if it takes it all.
 #[derive(Debug, Clone)]
 pub struct Request {
@@ -494,7 +568,7 @@ impl Request {
         Self {
             method: Method::of(call.method().as_str()),
             uri: target.parse().unwrap_or_default(),
-            headers: Headers(call.headers().clone()),
+            headers: call.headers().clone().into(),
             body: Body(call.body().clone()),
         }
     }
@@ -507,6 +581,11 @@ impl Request {
     /// Path and query.
     pub fn uri(&self) -> &Uri {
         &self.uri
+    }
+
+    /// HTTP/1.1
+    pub fn version(&self) -> HttpVersion {
+        HttpVersion::default()
     }
 
     /// The path.
@@ -547,6 +626,17 @@ impl Request {
     /// The body; the rest is let go.
     pub fn body(self) -> Body {
         self.body
+    }
+
+    /// All its parts.
+    pub fn deconstruct(self) -> (Method, Uri, HttpVersion, Headers, Body) {
+        (
+            self.method,
+            self.uri,
+            HttpVersion::default(),
+            self.headers,
+            self.body,
+        )
     }
 
     /// The body.
@@ -643,6 +733,58 @@ impl Response {
     }
 
     pub(crate) fn into_parts(self) -> (Status, HeaderMap, Bytes) {
-        (self.status.status(), self.headers.0, self.body.0)
+        (self.status.status(), self.headers.map, self.body.0)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::header::{ContentLength, ContentType, Location};
+    use super::*;
+
+    #[test]
+    fn headers_are_read_by_type_until_they_change() {
+        let mut headers = Headers::new();
+        assert_eq!(headers.get::<ContentType>(), None);
+        headers.set(ContentType::json());
+        headers.set(ContentLength(3));
+        headers.set_raw("Location", "/elsewhere");
+        for _ in 0..2 {
+            assert_eq!(headers.get(), Some(&ContentType::json()));
+            assert!(matches!(headers.get(), Some(&ContentLength(3))));
+            assert_eq!(
+                headers.get::<Location>().map(|to| &**to),
+                Some("/elsewhere")
+            );
+        }
+        headers.set_raw("content-length", "four");
+        assert_eq!(headers.get::<ContentLength>(), None);
+        assert!(headers.has::<ContentLength>() && headers.remove::<ContentLength>());
+        headers.append_raw("location", "/over/there");
+        let raw = headers.get_raw("LOCATION").unwrap();
+        assert_eq!((raw.len(), raw.one()), (2, None));
+        headers.set_raw("X-Bad", "two\nlines");
+        headers.set_raw("no name", "value");
+        assert_eq!(headers.len(), 3);
+        assert_eq!(headers.clone(), headers);
+    }
+
+    #[test]
+    fn methods_and_statuses_are_those_of_http() {
+        for (name, method) in METHODS {
+            assert_eq!(name.parse(), Ok(method.clone()));
+            assert_eq!(method.to_string(), name);
+        }
+        let purge = Method::Extension("PURGE".to_owned());
+        assert_eq!(
+            ("PURGE".parse(), purge.as_ref()),
+            (Ok(purge.clone()), "PURGE")
+        );
+        assert_eq!(StatusCode::ImATeapot.to_string(), "418 I'm a teapot");
+        assert!(matches!(
+            StatusCode::from(Status::NOT_FOUND),
+            StatusCode::NotFound
+        ));
+        assert!(StatusCode::BadGateway.is_server_error());
     }
 }
