@@ -22,7 +22,7 @@ pub fn place(path: &str) -> Place {
             app: app.into_owned(),
             path,
         },
-        Target::Trigger { app, source } => Place::Trigger {
+        Target::Trigger { app, source, .. } => Place::Trigger {
             app: app.into_owned(),
             source: source.into_owned(),
         },

@@ -217,8 +217,9 @@ impl Gateway {
                     Miss::Target | Miss::Method(_) => Failure::NoRoute,
                 })
             }
-            Target::Trigger { app, source } => {
-                let found = self.catalog.trigger(app, source, request.method().as_str());
+            Target::Trigger { app, source, raw } => {
+                let method = request.method().as_str();
+                let found = self.catalog.trigger(app, source, raw, method);
                 found.map_err(|miss| match miss {
                     Miss::App => Failure::NoApp,
                     Miss::Target => Failure::NoTrigger,

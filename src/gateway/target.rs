@@ -16,6 +16,8 @@ pub(super) enum Target<'a> {
     Trigger {
         app: Cow<'a, str>,
         source: Cow<'a, str>,
+        /// The source before it was decoded: a slash in a parameter is none between two.
+        raw: &'a str,
     },
     /// `/invoke/{id}`: a function.
     Invoke { id: &'a str },
@@ -36,9 +38,9 @@ impl<'a> Target<'a> {
             };
         }
         if let Some(rest) = path.strip_prefix("/t/") {
-            let (app, source) = split(rest);
-            return match (decode(app), decode(source)) {
-                (Some(app), Some(source)) if !app.is_empty() => Self::Trigger { app, source },
+            let (app, raw) = split(rest);
+            return match (decode(app), decode(raw)) {
+                (Some(app), Some(source)) if !app.is_empty() => Self::Trigger { app, source, raw },
                 _ => Self::Control,
             };
         }
@@ -97,6 +99,7 @@ mod tests {
         Target::Trigger {
             app: app.into(),
             source: source.into(),
+            raw: source,
         }
     }
 
@@ -114,6 +117,14 @@ mod tests {
             ("/t/a", trigger("a", "/")),
             ("/t/a/hi", trigger("a", "/hi")),
             ("/t/a/hi/", trigger("a", "/hi/")),
+            (
+                "/t/a/h%2Fi",
+                Target::Trigger {
+                    app: "a".into(),
+                    source: "/h/i".into(),
+                    raw: "/h%2Fi",
+                },
+            ),
             ("/invoke/01X", Target::Invoke { id: "01X" }),
         ] {
             assert_eq!(Target::of(path), target, "{path}");

@@ -91,12 +91,18 @@ impl Catalog {
         entry.routes.get(path).cloned().ok_or(Miss::Target)
     }
 
-    /// The function behind the trigger that takes requests of `method` for `path`: of those whose
-    /// sources fit, the most particular.
-    pub fn trigger(&self, app: &str, path: &str, method: &str) -> Result<Arc<Callable>, Miss> {
+    /// The function behind the trigger that takes requests of `method` for `path`, which is `raw`
+    /// decoded: of those whose sources fit, the most particular.
+    pub fn trigger(
+        &self,
+        app: &str,
+        path: &str,
+        raw: &str,
+        method: &str,
+    ) -> Result<Arc<Callable>, Miss> {
         let apps = self.apps.pin();
         let entry = apps.get(app).ok_or(Miss::App)?;
-        entry.triggers.find(path, method).cloned()
+        entry.triggers.find(path, raw, method).cloned()
     }
 
     /// The function with that id.

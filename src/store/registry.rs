@@ -388,7 +388,7 @@ mod tests {
         registry.create_function(function.clone()).await.unwrap();
         let trigger = a_trigger(&function, "t", "/hook");
         registry.create_trigger(trigger.clone()).await.unwrap();
-        let called = catalog.trigger("a", "/hook", "GET").unwrap();
+        let called = catalog.trigger("a", "/hook", "/hook", "GET").unwrap();
         assert!(Arc::ptr_eq(
             &called,
             &catalog.function(function.id).unwrap()
@@ -396,7 +396,7 @@ mod tests {
 
         registry.delete_trigger(trigger.id).await.unwrap();
         assert_eq!(
-            catalog.trigger("a", "/hook", "GET").unwrap_err(),
+            catalog.trigger("a", "/hook", "/hook", "GET").unwrap_err(),
             Miss::Target
         );
         registry.delete_function(function.id).await.unwrap();

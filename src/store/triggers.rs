@@ -3,6 +3,8 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
+use percent_encoding::percent_decode_str;
+
 use crate::model::{Callable, Kind, Methods, Pattern, Segment, Trigger};
 use crate::store::Miss;
 use crate::store::clash::{has_parameters, methods};
@@ -110,15 +112,15 @@ impl Triggers {
         }
     }
 
-    /// Who takes a request of `method` for `path`.
-    pub(super) fn find(&self, path: &str, method: &str) -> Result<&Arc<Callable>, Miss> {
+    /// Who takes a request of `method` for `path`, which is `raw` decoded.
+    pub(super) fn find(&self, path: &str, raw: &str, method: &str) -> Result<&Arc<Callable>, Miss> {
         let mut allowed = None;
         let exact = self.exact.get(path);
         if let Some(callable) = exact.and_then(|place| place.find(method, &mut allowed)) {
             return Ok(callable);
         }
         if let Some(patterns) = &self.patterns
-            && let Some(segments) = path.strip_prefix('/')
+            && let Some(segments) = raw.strip_prefix('/')
             && let Some(callable) = patterns.find(Some(segments), method, &mut allowed)
         {
             return Ok(callable);
@@ -152,7 +154,7 @@ impl Node {
         node.here.as_ref().filter(|_| *kind == Kind::Rest)
     }
 
-    /// `path`: what is left of it, without the slash in front; nothing at its end. Each node is
+    /// `path`: what is left of it, not decoded, without the slash in front; nothing at its end. Each node is
     /// looked at once at most, because there is one way to it.
     fn find(
         &self,
@@ -170,14 +172,17 @@ impl Node {
             Some((segment, rest)) => (segment, Some(rest)),
             None => (path, None),
         };
-        if let Some(next) = self.literals.get(segment)
+        // Of a path that can be decoded, each segment can.
+        let segment = percent_decode_str(segment).decode_utf8();
+        let segment = segment.unwrap_or_default();
+        if let Some(next) = self.literals.get(&*segment)
             && let Some(found) = next.find(rest, method, allowed)
         {
             return Some(found);
         }
         self.parameters
             .iter()
-            .filter(|(kind, _)| kind.fits(segment))
+            .filter(|(kind, _)| kind.fits(&segment))
             .find_map(|(kind, next)| {
                 let rest = rest.filter(|_| *kind != Kind::Rest);
                 next.find(rest, method, allowed)
@@ -215,7 +220,8 @@ mod tests {
 
     fn found(triggers: &Triggers, request: &str) -> String {
         let (method, path) = request.split_once(' ').unwrap();
-        match triggers.find(path, method) {
+        let decoded = percent_decode_str(path).decode_utf8().unwrap();
+        match triggers.find(&decoded, path, method) {
             Ok(callable) => callable.name.trim().to_owned(),
             Err(Miss::Method(methods)) => format!("405 {}", methods.allow_header()),
             Err(_) => "404".to_owned(),
@@ -247,7 +253,10 @@ mod tests {
             ("GET /a/c", "/a/{x}"),
             ("GET /a/7", "/a/{n:int}"),
             ("GET /a/-7", "/a/{n:int}"),
-            ("GET /a/é b", "/a/{x}"),
+            ("GET /a/%C3%A9%20b", "/a/{x}"),
+            ("GET /a/b%2Fc", "/a/{x}"),
+            ("GET /%61/b", "/a/b"),
+            ("GET /%61/%37", "/a/{n:int}"),
             ("GET /a/", "404"),
             ("GET /a", "405 POST"),
             ("POST /a", "POST /{any}"),

@@ -107,7 +107,7 @@ async fn v2_answers_a_delete_with_nothing_and_takes_along_what_belongs_to_it() {
         server
             .registry
             .catalog()
-            .trigger("a", "/f1", "GET")
+            .trigger("a", "/f1", "/f1", "GET")
             .is_err()
     );
     delete(&f).await;

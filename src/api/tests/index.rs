@@ -148,14 +148,14 @@ async fn an_app_becomes_what_an_image_declares() {
     let fib = server
         .registry
         .catalog()
-        .trigger("a", "/fib/6", "GET")
+        .trigger("a", "/fib/6", "/fib/6", "GET")
         .unwrap();
     assert_eq!((fib.name.as_str(), fib.env["K"].as_str()), ("fib", "v"));
     assert!(
         server
             .registry
             .catalog()
-            .trigger("a", "/fib/x", "GET")
+            .trigger("a", "/fib/x", "/fib/x", "GET")
             .is_err()
     );
 
@@ -196,7 +196,7 @@ async fn an_app_becomes_what_an_image_declares() {
         server
             .registry
             .catalog()
-            .trigger("a", "/fib/6", "GET")
+            .trigger("a", "/fib/6", "/fib/6", "GET")
             .is_err()
     );
 

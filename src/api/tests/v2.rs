@@ -101,7 +101,11 @@ async fn a_deploy_of_a_new_command_line_goes_through() {
         })
     );
     assert_eq!(server.ok_get(&lookup).await, json!({"items": [trigger]}));
-    let called = server.registry.catalog().trigger("a", "/t", "GET").unwrap();
+    let called = server
+        .registry
+        .catalog()
+        .trigger("a", "/t", "/t", "GET")
+        .unwrap();
     assert_eq!(called.name, "f");
 }
 
@@ -207,8 +211,20 @@ async fn a_trigger_may_move_but_not_onto_another() {
         "Trigger with the same type and source exists on this app",
     );
     server.ok(&put, json!({"source": "/u"})).await;
-    assert!(server.registry.catalog().trigger("a", "/u", "GET").is_ok());
-    assert!(server.registry.catalog().trigger("a", "/t", "GET").is_err());
+    assert!(
+        server
+            .registry
+            .catalog()
+            .trigger("a", "/u", "/u", "GET")
+            .is_ok()
+    );
+    assert!(
+        server
+            .registry
+            .catalog()
+            .trigger("a", "/t", "/t", "GET")
+            .is_err()
+    );
 }
 
 #[tokio::test]

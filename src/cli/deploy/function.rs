@@ -4,7 +4,9 @@ use crate::cli::client::Api;
 use crate::cli::deploy::app::Target;
 use crate::cli::wire::{Function, Page, Trigger};
 use crate::config::{Manifest, TriggerSpec};
-use crate::model::{DEFAULT_IDLE_TIMEOUT_SECS, DEFAULT_MEMORY_MB, DEFAULT_TIMEOUT_SECS};
+use crate::model::{
+    DEFAULT_IDLE_TIMEOUT_SECS, DEFAULT_MEMORY_MB, DEFAULT_TIMEOUT_SECS, METHODS_ANNOTATION,
+};
 
 /// Puts the function and its triggers by the v2 API, and gives the URLs to call.
 ///
@@ -57,6 +59,17 @@ async fn put_trigger(
         .unwrap_or_default()
         .into_iter()
         .find(|trigger| trigger.name == spec.name);
+    let mut annotations = spec.annotations.clone();
+    // The server keeps what an update does not name, and the file says it all about methods.
+    if existing
+        .as_ref()
+        .is_some_and(|old| old.annotations.contains_key(METHODS_ANNOTATION))
+    {
+        let any = serde_json::Value::Null;
+        annotations
+            .entry(METHODS_ANNOTATION.to_owned())
+            .or_insert(any);
+    }
     let wanted = Trigger {
         id: existing
             .as_ref()
@@ -67,7 +80,7 @@ async fn put_trigger(
         name: spec.name.clone(),
         source: spec.source.clone(),
         kind: "http".to_owned(),
-        annotations: spec.annotations.clone(),
+        annotations,
     };
     let trigger: Trigger = match &existing {
         None => api.send(Method::POST, &["v2", "triggers"], &wanted).await?,

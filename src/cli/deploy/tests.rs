@@ -154,6 +154,27 @@ async fn a_function_that_exists_is_updated_with_its_triggers() {
 }
 
 #[tokio::test]
+async fn methods_of_a_trigger_are_those_of_the_file() {
+    let old = (
+        200,
+        r#"{"items":[{"id":"T1","app_id":"A1","fn_id":"F1","name":"t","source":"/t","type":"http","annotations":{"kiln/methods":["GET"]}}]}"#,
+    );
+    let stored = (200, r#"{"id":"T1","name":"t","source":"/t","type":"http"}"#);
+    for (methods, sent) in [
+        ("", "null"),
+        (", methods: [put, POST]", r#"["POST","PUT"]"#),
+    ] {
+        let server = FakeServer::start(&[APP, NONE, CREATED, old, stored]).await;
+        let text = format!("{FUNCTION}triggers: [{{name: t, source: /t{methods}}}]\n");
+        put(&server, &text, "f:1").await.unwrap();
+        let expected = format!(
+            r#"PUT /v2/triggers/T1 {{"id":"T1","app_id":"A1","fn_id":"F1","name":"t","source":"/t","type":"http","annotations":{{"kiln/methods":{sent}}}}}"#
+        );
+        assert_eq!(server.asked()[4], expected);
+    }
+}
+
+#[tokio::test]
 async fn an_app_that_does_not_exist_stops_the_deployment_unless_it_may_be_created() {
     let server = FakeServer::start(&[NONE]).await;
     let error = put(&server, FUNCTION, "i").await.unwrap_err();
