@@ -157,6 +157,7 @@ fn tests() {
     errors_of_callers_are_400_and_the_function_goes_on();
     other_errors_are_500_and_end_the_process();
     an_initializer_that_fails_is_told_to_the_first_caller();
+    the_question_for_its_functions_is_answered_without_an_initializer();
     types_of_ones_own_are_read_and_written();
     a_whole_request_is_seen_and_a_whole_response_said();
     parts_of_requests_are_matched_as_they_were();
@@ -276,6 +277,18 @@ fn an_initializer_that_fails_is_told_to_the_first_caller() {
         assert_eq!(output.status.code(), Some(2));
         assert!(log(&output).contains("there is no greeting"));
     }
+}
+
+// A deploy asks images, which have no configuration yet.
+fn the_question_for_its_functions_is_answered_without_an_initializer() {
+    let input = "GET /_fn/index HTTP/1.1\r\nFn-Control: index\r\nContent-Length: 0\r\n\r\n";
+    let output = call("greet", &[HTTP, ("FN_INDEXING", "1")], input);
+    let answers = answers(&output);
+    assert_eq!(answers.len(), 1);
+    assert_eq!(answers[0].0, 501, "{answers:?}");
+    assert!(answers[0].1.contains("use_func_yaml"), "{answers:?}");
+    assert_eq!(output.status.code(), Some(0));
+    assert!(output.stderr.is_empty(), "{}", log(&output));
 }
 
 fn types_of_ones_own_are_read_and_written() {

@@ -217,3 +217,62 @@ impl RuntimeContext {
         Ok(headers)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use http::Method;
+
+    use super::*;
+    use crate::source::head;
+
+    fn context(headers: &[(&str, &[u8])]) -> RuntimeContext {
+        let mut all = HeaderMap::new();
+        for (name, value) in headers {
+            let name = HeaderName::from_bytes(name.as_bytes()).unwrap();
+            all.append(name, HeaderValue::from_bytes(value).unwrap());
+        }
+        let call = Call::new(head(Method::POST, "/".to_owned(), all), Bytes::new());
+        RuntimeContext::of_call(&Arc::default(), &call)
+    }
+
+    #[test]
+    fn a_header_is_found_however_it_is_asked_for() {
+        let context = context(&[
+            ("x-own", "Öl".as_bytes()),
+            ("x-old", b"\xd6l"),
+            ("fn_deadline", b"2018-06-01T10:00:30Z"),
+        ]);
+        for (name, value) in [
+            ("X-Own", Some("Öl")),
+            ("x-own", Some("Öl")),
+            ("Fn-Http-H-X-Own", Some("Öl")),
+            ("X-Old", Some("Öl")),
+            ("Fn-Deadline", Some("2018-06-01T10:00:30Z")),
+            ("X-Away", None),
+            ("no name", None),
+            ("", None),
+        ] {
+            assert_eq!(context.header(name.to_owned()).as_deref(), value, "{name}");
+        }
+        // Nobody called by HTTP.
+        assert!(!context.headers().contains_key(METHOD));
+        assert!(context.call().is_some_and(|call| call.deadline().is_some()));
+    }
+
+    #[test]
+    fn what_is_said_is_sent_as_a_whole_or_not_at_all() {
+        let mut context = context(&[]);
+        context.add_response_header("X-Own".to_owned(), "1".to_owned());
+        context.add_response_header("x-own".to_owned(), "2".to_owned());
+        context.add_response_header("Fn-Http-H-X-Own".to_owned(), "3".to_owned());
+        assert_eq!(context.response_headers().len(), 2);
+        assert_eq!(context.clone().said().unwrap().len(), 1);
+        assert!(context.set_status_code(99).is_err());
+        assert_eq!(context.get_status_code(), None);
+        context.set_status_code(404).unwrap();
+        assert_eq!(context.get_status_code(), Some(StatusCode::NOT_FOUND));
+        context.add_response_header("no name".to_owned(), "1".to_owned());
+        let error = context.said().unwrap_err();
+        assert_eq!(error, "the answer has an invalid header \"no name\"");
+    }
+}

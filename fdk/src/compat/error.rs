@@ -153,3 +153,36 @@ impl From<Error> for FunctionError {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use http::StatusCode;
+
+    use super::*;
+
+    #[test]
+    fn errors_say_their_text_and_whose_fault_they_are() {
+        let inner = || "text".to_owned();
+        let table = [
+            (FunctionError::invalid_input("text"), true),
+            (FunctionError::bad_request("text"), true),
+            (FunctionError::initialization("text"), false),
+            (FunctionError::coercion("text"), false),
+            (FunctionError::io("text"), false),
+            (FunctionError::other("text"), false),
+            (FunctionError::new_user_error(inner()), true),
+            (FunctionError::Coercion { inner: inner() }, true),
+            (FunctionError::System { inner: inner() }, false),
+            (io::Error::other("text").into(), false),
+            (Error::msg("text").into(), false),
+            (Error::public(StatusCode::NOT_FOUND, "text").into(), true),
+        ];
+        for (error, is_user_error) in table {
+            assert_eq!(error.to_string(), "text");
+            assert_eq!(error.is_user_error(), is_user_error, "{error:?}");
+            assert_eq!(Error::from(error).to_string(), "text");
+        }
+        assert!(FunctionError::BadRequest.is_user_error());
+        assert!(!FunctionError::from(VarError::NotPresent).is_user_error());
+    }
+}

@@ -192,16 +192,16 @@ impl<S> Runner<S> {
     {
         let run = || {
             let source = source("default")?;
-            let session = if index::is_all() {
-                Session::new(Err(FunctionError::other("started to tell its functions")))
-            } else {
-                let state = (self.initializer)(&RuntimeContext::of_process());
-                if let Err(error) = &state {
-                    tell(&format!("the function did not start: {error}"));
-                }
-                Session::new(state)
-            };
-            session.serve(source, handler)
+            if index::is_all() {
+                // What the state needs may not be there where nothing is to be called.
+                let state = Err(FunctionError::other("started to tell its functions"));
+                return Session::new(state).serve(source, handler).map(|_| 0);
+            }
+            let state = (self.initializer)(&RuntimeContext::of_process());
+            if let Err(error) = &state {
+                tell(&format!("the function did not start: {error}"));
+            }
+            Session::new(state).serve(source, handler)
         };
         run().unwrap_or_else(|error| {
             tell(&error.to_string());
