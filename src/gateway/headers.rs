@@ -156,6 +156,21 @@ mod tests {
         assert_eq!(names(&headers), ["accept", "x-foo", "x_foo"]);
     }
 
+    #[test]
+    fn who_speaks_for_itself_still_cannot_name_calls_or_speak_for_the_platform() {
+        let said = map(&[
+            ("fn-http-method", "GET"),
+            ("fn-intent", "httprequest"),
+            ("fn-call-id", "forged"),
+            ("fn_call_id", "forged"),
+            ("fn-control", "index"),
+            ("fn_control", "index"),
+        ]);
+        let headers = from_caller(said.clone(), true);
+        assert_eq!(names(&headers), ["fn-http-method", "fn-intent"]);
+        assert!(from_caller(said, false).is_empty());
+    }
+
     // C12: what a function says about its connection to us is not the caller's.
     #[test]
     fn a_caller_sees_what_was_meant_for_it() {

@@ -169,7 +169,6 @@ impl<'a> Planner<'a> {
     }
 
     fn problems(&self) -> Vec<Problem> {
-        let wanted = |name: &str| self.wanted.iter().any(|declared| declared.name == name);
         let mut problems: Vec<Problem> = self.index.problems.clone();
         // What nobody wants may be as it likes.
         let declared: Vec<&str> = self
@@ -178,12 +177,10 @@ impl<'a> Planner<'a> {
             .iter()
             .map(|f| f.name.as_str())
             .collect();
-        let unwanted: Vec<&str> = declared
-            .iter()
-            .copied()
-            .filter(|name| !wanted(name))
-            .collect();
-        problems.retain(|problem| !unwanted.iter().any(|name| problem.concerns(name)));
+        let only = &self.choices.only;
+        if !only.is_empty() {
+            problems.retain(|problem| problem.functions().iter().all(|f| only.contains(f)));
+        }
         let only = self
             .choices
             .only

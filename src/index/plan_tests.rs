@@ -239,6 +239,23 @@ fn what_func_yaml_says_of_functions_has_to_fit_the_image() {
 }
 
 #[test]
+fn what_nobody_wants_may_be_as_it_likes() {
+    let app = an_app();
+    let mut wanted = choices("shop:1");
+    let index = read(
+        br#"{"fn_index":1,"functions":[{"name":"a"},{"name":"1"},{"name":"A","triggers":[]}],
+            "errors":[{"function":"b","message":"m"}]}"#,
+    );
+    assert_eq!(plan(&index, &app, None, &wanted).problems.len(), 3);
+    wanted.only = vec!["a".to_owned()];
+    let fine = plan(&index, &app, None, &wanted);
+    assert_eq!(
+        (texts(&fine), outcomes(&fine)),
+        (vec![], vec!["a created".to_owned()])
+    );
+}
+
+#[test]
 fn required_values_have_to_be_there() {
     let index = index_of(&json!([{
         "name": "f",

@@ -10,7 +10,7 @@ pub struct Problem {
 
 impl Problem {
     /// With the index as a whole.
-    pub(super) fn general(text: impl Into<String>) -> Self {
+    pub fn general(text: impl Into<String>) -> Self {
         Self {
             text: text.into(),
             functions: Vec::new(),
@@ -36,6 +36,11 @@ impl Problem {
     /// Whether the rest could be deployed without the functions that it concerns.
     pub fn can_be_skipped(&self) -> bool {
         !self.functions.is_empty()
+    }
+
+    /// Whom it concerns.
+    pub(super) fn functions(&self) -> &[String] {
+        &self.functions
     }
 
     /// Whether it concerns this function.

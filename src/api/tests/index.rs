@@ -16,6 +16,8 @@ const IMAGES: &[(&str, &str)] = &[
     ("o/shop:bad", BAD),
     ("o/shop:declines", r#"{"fn_index":1,"use_func_yaml":true}"#),
     ("other:1", LATER),
+    ("o/shop:none", r#"{"fn_index":1,"functions":[]}"#),
+    ("o/shop:empty", "null"),
 ];
 
 fn deploy(image: &str, more: &Value) -> Value {
@@ -122,7 +124,9 @@ async fn what_cannot_be_asked_for_is_refused() {
 
 #[tokio::test]
 async fn an_app_becomes_what_an_image_declares() {
-    let server = Server::with_images(IMAGES).await;
+    let long = format!("{{\"fn_index\":1,\"x\":\"{}\"}}", "x".repeat(2 << 20));
+    let images = [IMAGES, &[("o/shop:long", long.as_str())]].concat();
+    let server = Server::with_images(&images).await;
     let call = "POST /v2/index/deploy";
     let planned = server
         .ok(call, deploy("o/shop:1", &json!({"dry_run": true})))
@@ -198,6 +202,30 @@ async fn an_app_becomes_what_an_image_declares() {
             .catalog()
             .trigger("a", "/fib/6", "/fib/6", "GET")
             .is_err()
+    );
+
+    // An answer of which nothing is read is none that declares no functions.
+    for image in ["o/shop:long", "o/shop:none", "o/shop:empty"] {
+        for flags in [json!({}), json!({"skip_invalid": true})] {
+            let refused = server.ok(call, deploy(image, &flags)).await;
+            assert_eq!(refused["index"]["state"], "invalid");
+            assert_eq!(
+                refused["problems"].as_array().unwrap().len(),
+                1,
+                "{refused}"
+            );
+            assert_eq!(
+                (&refused["applied"], &refused["changes"]),
+                (&json!(false), &json!([]))
+            );
+        }
+    }
+    assert!(
+        server
+            .registry
+            .catalog()
+            .trigger("a", "/add", "/add", "GET")
+            .is_ok()
     );
 
     let other = server.ok(call, deploy("other:1", &json!({}))).await;

@@ -210,7 +210,13 @@ pub(super) async fn look(api: &ApiState, body: &Body) -> Result<Report, ApiError
     let mut report = match &asked.answer {
         Answer::TooLong => {
             let text = format!("index: it is longer than {MAX_ANSWER_BYTES} bytes");
-            invalid(reference, Index::default(), vec![text])
+            told(
+                reference,
+                Index {
+                    problems: vec![Problem::general(text)],
+                    ..Index::default()
+                },
+            )
         }
         Answer::Declined => {
             api.registry.keep_index(&digest, &[]).await?;
@@ -248,25 +254,25 @@ fn judged(reference: &str, answer: &[u8]) -> Report {
         }
     }
     index.problems.sort();
-    if index.problems.is_empty() {
-        let view = View::new(reference, "valid", None);
-        return filled(view, index);
-    }
-    let problems = index.problems.iter().map(ToString::to_string).collect();
-    invalid(reference, index, problems)
+    told(reference, index)
 }
 
-fn invalid(reference: &str, index: Index, problems: Vec<String>) -> Report {
-    let message = match problems.len() {
-        1 => "there is a problem with what the image declares".to_owned(),
-        count => format!("there are {count} problems with what the image declares"),
+fn told(reference: &str, index: Index) -> Report {
+    let (state, message) = match index.problems.len() {
+        0 => ("valid", None),
+        1 => (
+            "invalid",
+            Some("there is a problem with what the image declares".to_owned()),
+        ),
+        count => (
+            "invalid",
+            Some(format!(
+                "there are {count} problems with what the image declares"
+            )),
+        ),
     };
-    let mut view = View::new(reference, "invalid", message);
-    view.problems = problems;
-    filled(view, index)
-}
-
-fn filled(mut view: View, index: Index) -> Report {
+    let mut view = View::new(reference, state, message);
+    view.problems = index.problems.iter().map(ToString::to_string).collect();
     view.runtime.clone_from(&index.runtime);
     view.functions = index.functions.iter().map(FunctionView::from).collect();
     Report {

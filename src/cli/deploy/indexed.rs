@@ -110,16 +110,11 @@ impl<'a> Inquiry<'a> {
         for warning in &told.index.warnings {
             output::note(&format!("warning: {}: {warning}", told.index.image));
         }
-        let problems = if told.problems.is_empty() {
-            &told.index.problems
-        } else {
-            &told.problems
-        };
-        for problem in problems {
+        for problem in &told.problems {
             output::note(problem);
         }
         if told.changes.is_empty() {
-            let count = match problems.len() {
+            let count = match told.problems.len() {
                 1 => "1 problem".to_owned(),
                 count => format!("{count} problems"),
             };
