@@ -40,6 +40,8 @@ pub struct Response {
 pub(crate) enum After {
     #[default]
     GoesOn,
+    /// It goes on, and tells its caller of a failure that is not the function's.
+    Told,
     /// It has failed, which the server may tell the caller in its own words.
     Failed,
     /// Its process ends.

@@ -229,8 +229,8 @@ async fn send(
     if let Some(fault) = fault {
         asked.fault(&fault);
     }
-    if after == After::Failed {
-        conn.bare();
+    if after == After::Told || after == After::Failed {
+        conn.answer_within(after == After::Told);
     }
     let (pieces, framing) = match body {
         Content::Whole(body) => {

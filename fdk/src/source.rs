@@ -175,9 +175,9 @@ impl Conn {
         }
     }
 
-    /// Answers the server itself rather than the caller whose request it wrapped.
-    pub(crate) fn bare(&mut self) {
-        self.wrapped = false;
+    /// Answers as if the server had wrapped a caller's request in this call, or had not.
+    pub(crate) fn answer_within(&mut self, wrapped: bool) {
+        self.wrapped = wrapped;
     }
 
     /// Whether a body can be sent as it comes.
@@ -452,16 +452,16 @@ fn wrap(wrapped: bool, status: StatusCode, headers: HeaderMap) -> Result<(Status
         };
         all.try_append(name, value)?;
     }
-    if wrapped {
-        all.try_insert(STATUS, HeaderValue::from_str(status.as_str())?)?;
-        return Ok((StatusCode::OK, all));
-    }
-    let status = match status {
-        ok if ok.is_success() => StatusCode::OK,
+    let transport = match status {
+        _ if wrapped => StatusCode::OK,
         StatusCode::GATEWAY_TIMEOUT => StatusCode::GATEWAY_TIMEOUT,
-        _ => StatusCode::BAD_GATEWAY,
+        failed if failed.is_server_error() => StatusCode::BAD_GATEWAY,
+        _ => StatusCode::OK,
     };
-    Ok((status, all))
+    if transport == StatusCode::OK {
+        all.try_insert(STATUS, HeaderValue::from_str(status.as_str())?)?;
+    }
+    Ok((transport, all))
 }
 
 /// A head for calls that come without one.

@@ -60,6 +60,8 @@ fn double(ctx: &mut RuntimeContext, order: Order) -> std::result::Result<Order, 
         5 => ctx.set_status_code(7)?,
         6 => ctx.add_response_header("X-Bad".to_owned(), "two\nlines".to_owned()),
         7 => panic!("seven"),
+        9 => ctx.set_status_code(503)?,
+        10 => ctx.set_status_code(404)?,
         _ => ctx.set_status_code(201)?,
     }
     ctx.add_response_header("X-Item".to_owned(), order.item.clone());
@@ -554,6 +556,11 @@ fn a_direct_call_has_its_status_in_a_header() {
     let (head, body) = function.call("", &ordered(8));
     has(&head, "200", &["Fn-Http-Status: 201", "X-Item: tea"]);
     assert_eq!(body, ordered(16));
+    for (count, status) in [(9, "Fn-Http-Status: 503"), (10, "Fn-Http-Status: 404")] {
+        let (head, body) = function.call("", &ordered(count));
+        has(&head, "200", &[status]);
+        assert_eq!(body, ordered(2 * count));
+    }
     let (head, body) = function.call("", &ordered(0));
     has(&head, "200", &["Fn-Http-Status: 502"]);
     assert_eq!(body, "nothing ordered");

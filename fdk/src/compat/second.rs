@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use http::header::{CONTENT_TYPE, HeaderName, HeaderValue};
+use http::header::CONTENT_TYPE;
 use http::{HeaderMap, StatusCode};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -20,8 +20,6 @@ use crate::offload::{Here, Thread, Worker};
 use crate::response::{After, Response};
 use crate::run::{serve, source};
 use crate::{index, route};
-
-const STATUS: HeaderName = HeaderName::from_static("fn-http-status");
 
 impl Function<()> {
     /// Answers calls with `function`, of 0.2, until there are no more.
@@ -64,18 +62,10 @@ where
     };
     let start = |error: crate::Error| FunctionError::initialization(error.to_string());
     let source = source(usual).map_err(start)?;
-    let format = std::env::var("FN_FORMAT").ok();
-    let format = format.filter(|format| !format.is_empty());
-    let over_socket = format.as_deref().unwrap_or(usual) == "http-stream";
     let config = settings();
     let name = std::env::var("FN_FN_NAME").unwrap_or_else(|_| "function".to_owned());
     let app = App::new().function(name, route::any(""), move |call: Call| {
-        let answer = answer(&function, &config, &call);
-        if over_socket {
-            direct(&call, answer)
-        } else {
-            answer
-        }
+        told(answer(&function, &config, &call))
     });
     block_on(async {
         let app = app.ready(!index::is_all()).await.map_err(start)?;
@@ -131,25 +121,10 @@ fn failure(fault: String) -> Response {
     response
 }
 
-/// A call that did not come by HTTP has no status but this header: the status of the answer says
-/// whether the function works.
-fn direct(call: &Call, response: Response) -> Response {
-    let by_http = call.headers().contains_key("fn-http-method");
-    if by_http || response.after == After::Failed {
-        return response;
+/// A status is the caller's business, whatever it is, as long as the function works.
+fn told(mut response: Response) -> Response {
+    if response.after == After::GoesOn && response.status.is_server_error() {
+        response.after = After::Told;
     }
-    let Response {
-        status,
-        mut headers,
-        body,
-        fault,
-        ..
-    } = response;
-    if let Ok(value) = HeaderValue::from_str(status.as_str()) {
-        headers.insert(STATUS, value);
-    }
-    let mut response = Response::of_parts(StatusCode::OK, headers, Default::default());
-    response.body = body;
-    response.fault = fault;
     response
 }
