@@ -17,6 +17,7 @@
 mod ask;
 #[cfg(test)]
 pub(crate) mod ask_tests;
+mod diff;
 mod origin;
 mod plan;
 #[cfg(test)]
@@ -27,8 +28,10 @@ mod read;
 mod read_tests;
 mod value;
 
+pub use crate::launcher::Image;
 pub use ask::{Answer, AskError, Asked, Indexer, LABEL, declares};
+pub use diff::FieldChange;
 pub use origin::origin;
-pub use plan::{Choices, FieldChange, Outcome, Override, Plan, Row, plan};
+pub use plan::{Choices, Outcome, Override, Plan, Row, plan};
 pub use problem::Problem;
 pub use read::{Declared, DeclaredTrigger, Expects, Index, MAX_ANSWER_BYTES, MAX_FUNCTIONS, read};

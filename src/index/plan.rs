@@ -2,6 +2,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::Value;
 
+use super::diff::{FieldChange, described, differences};
 use super::origin::origin;
 use super::problem::{Problem, quoted, sorted};
 use super::read::{Declared, DeclaredTrigger, Index};
@@ -9,7 +10,7 @@ use crate::model::{
     Annotations, App, Config, DEFAULT_IDLE_TIMEOUT_SECS, DEFAULT_MEMORY_MB, DEFAULT_TIMEOUT_SECS,
     FnId, Format, Function, MAX_IDLE_TIMEOUT_SECS, MAX_MEMORY_MB, MAX_TIMEOUT_SECS,
     METHODS_ANNOTATION, Methods, Pattern, SCALE_ANNOTATION, STREAMING_ANNOTATION, Scale, Timestamp,
-    Trigger, TriggerId,
+    Trigger, TriggerId, nearest,
 };
 use crate::store::{Amendment, AppContents};
 
@@ -91,14 +92,6 @@ impl Outcome {
             Self::Skipped => "skipped",
         }
     }
-}
-
-/// One value that becomes another; neither is shown where it may be a secret.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct FieldChange {
-    pub field: String,
-    pub from: Option<String>,
-    pub to: Option<String>,
 }
 
 /// Compares what `index` declares with what `contents` has, and says what `app` is to have.
@@ -503,11 +496,6 @@ fn trigger(wanted: &DeclaredTrigger, function: &Function, old: Option<&Trigger>)
     }
 }
 
-fn described(trigger: &Trigger) -> String {
-    let methods = Methods::of(&trigger.annotations).unwrap_or(Methods::ANY);
-    format!("{methods} {}", trigger.source)
-}
-
 fn takes_the_same(wanted: &DeclaredTrigger, present: &Trigger) -> bool {
     let Some(pattern) = &wanted.pattern else {
         return false;
@@ -528,81 +516,12 @@ fn outside(field: &str, value: Option<u64>, max: u64, report: &mut impl FnMut(St
     }
 }
 
-/// The image's name is left out: another version of it is what a deployment is about.
-fn differences(old: &Function, new: &Function) -> Vec<FieldChange> {
-    let mut changes = Vec::new();
-    let mut compare = |field: &str, old: String, new: String| {
-        if old != new {
-            changes.push(FieldChange {
-                field: field.to_owned(),
-                from: Some(old),
-                to: Some(new),
-            });
-        }
-    };
-    compare(
-        "memory",
-        old.memory_mb.to_string(),
-        new.memory_mb.to_string(),
-    );
-    compare(
-        "timeout",
-        old.timeout_secs.to_string(),
-        new.timeout_secs.to_string(),
-    );
-    let idle = |f: &Function| f.idle_timeout_secs.to_string();
-    compare("idle_timeout", idle(old), idle(new));
-    compare("format", old.format.to_string(), new.format.to_string());
-    changes.extend(keys("config", &old.config, &new.config));
-    changes.extend(keys("annotation", &old.annotations, &new.annotations));
-    changes
-}
-
-/// The keys whose values differ; the values may be secrets.
-fn keys<V: PartialEq>(
-    what: &str,
-    old: &BTreeMap<String, V>,
-    new: &BTreeMap<String, V>,
-) -> Vec<FieldChange> {
-    let all: BTreeSet<&String> = old.keys().chain(new.keys()).collect();
-    all.into_iter()
-        .filter(|key| old.get(*key) != new.get(*key))
-        .map(|key| FieldChange {
-            field: format!("{what} {key}"),
-            from: None,
-            to: None,
-        })
-        .collect()
-}
-
 fn unknown(key: &str, name: &str, declared: &[&str]) -> String {
-    let nearest = declared
-        .iter()
-        .map(|known| (distance(name, known), known))
-        .min()
-        .filter(|(distance, known)| *distance <= 1 + known.len() / 3)
-        .map_or_else(String::new, |(_, known)| {
-            format!(", did you mean {}?", quoted(known))
-        });
+    let nearest = nearest(name, declared.iter().copied()).map_or_else(String::new, |known| {
+        format!(", did you mean {}?", quoted(known))
+    });
     format!(
         "{key}: the image declares no function {}{nearest}",
         quoted(name)
     )
-}
-
-/// Edits (insert, delete, replace) between two names, blind to case.
-fn distance(a: &str, b: &str) -> usize {
-    let (a, b) = (a.to_ascii_lowercase(), b.to_ascii_lowercase());
-    let (a, b) = (a.as_bytes(), b.as_bytes());
-    let mut row: Vec<usize> = (0..=b.len()).collect();
-    for (i, x) in a.iter().enumerate() {
-        let mut diagonal = row[0];
-        row[0] = i + 1;
-        for (j, y) in b.iter().enumerate() {
-            let replaced = diagonal + usize::from(x != y);
-            diagonal = row[j + 1];
-            row[j + 1] = replaced.min(row[j] + 1).min(diagonal + 1);
-        }
-    }
-    row[b.len()]
 }

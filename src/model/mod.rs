@@ -13,6 +13,7 @@ mod function;
 mod id;
 mod limits;
 mod methods;
+mod nearest;
 mod pattern;
 mod route;
 mod scale;
@@ -31,6 +32,7 @@ pub use limits::{
     MAX_TIMEOUT_SECS, MilliCpus,
 };
 pub use methods::{InvalidMethods, METHODS_ANNOTATION, Methods};
+pub use nearest::nearest;
 pub use pattern::{InvalidPattern, Kind, Pattern, Segment};
 pub use route::{InvocationType, Route, UnknownType, clean_path};
 pub use scale::{

@@ -17,7 +17,7 @@ const IMAGES: &[(&str, &str)] = &[
     ("o/shop:declines", r#"{"fn_index":1,"use_func_yaml":true}"#),
     ("other:1", LATER),
     ("o/shop:none", r#"{"fn_index":1,"functions":[]}"#),
-    ("o/shop:empty", "null"),
+    ("o/shop:empty", ""),
 ];
 
 fn deploy(image: &str, more: &Value) -> Value {
@@ -205,7 +205,7 @@ async fn an_app_becomes_what_an_image_declares() {
     );
 
     // An answer of which nothing is read is none that declares no functions.
-    for image in ["o/shop:long", "o/shop:none", "o/shop:empty"] {
+    for image in ["o/shop:long", "o/shop:none", "o/shop:empty", "o/shop:empty"] {
         for flags in [json!({}), json!({"skip_invalid": true})] {
             let refused = server.ok(call, deploy(image, &flags)).await;
             assert_eq!(refused["index"]["state"], "invalid");

@@ -12,7 +12,9 @@ use crate::api::openapi::requires;
 use crate::api::reply;
 use crate::api::router::ApiState;
 use crate::api::validate::{HTTP, check_annotations, is_image};
-use crate::index::{self, Answer, AskError, Declared, Index, MAX_ANSWER_BYTES, Problem};
+use crate::index::{
+    self, Answer, AskError, Declared, Image, Index, Indexer, MAX_ANSWER_BYTES, Problem,
+};
 
 /// Longest time that somebody may ask for.
 const MAX_TIMEOUT_SECS: u64 = 300;
@@ -165,82 +167,91 @@ pub(super) async fn look(api: &ApiState, body: &Body) -> Result<Report, ApiError
     if !is_image(reference) {
         return Err(Invalid::new("Invalid image").into());
     }
-    let limit = match body.timeout {
-        None => None,
-        Some(seconds @ 1..=MAX_TIMEOUT_SECS) => Some(Duration::from_secs(seconds)),
-        Some(_) => {
-            let text = "timeout value is out of range, must be between 1 and 300";
-            return Err(Invalid::new(text).into());
-        }
-    };
+    let limit = limit(body)?;
     let Some(indexer) = &api.indexer else {
         let message = "indexing is off on this server: FN_FEATURE_FLAGS does not name \
                        EnableWorkerIndexing";
         return Ok(View::new(reference, "off", message.to_owned()).into());
     };
     let image = match indexer.resolve(reference).await {
-        Ok(image) => image,
-        Err(error) => return Ok(failed(reference, None, &error.into()).into()),
+        Ok(image) => Arc::new(image),
+        Err(error) => return Ok(failed(reference, &error.into()).into()),
     };
-    let digest = image.id.clone();
-    if !index::declares(&image) && body.indexing != Some(true) {
-        let message = format!(
-            "this image does not index: it has no label {}=true",
-            index::LABEL
-        );
-        let mut view = View::new(reference, "undeclared", message);
-        view.digest = Some(digest);
-        return Ok(view.into());
-    }
-    let known = match body.reindex {
-        Some(true) => None,
-        _ => api.registry.read().index(&digest).await?,
+    let mut report = if !index::declares(&image) && body.indexing != Some(true) {
+        let label = index::LABEL;
+        let message = format!("this image does not index: it has no label {label}=true");
+        View::new(reference, "undeclared", message).into()
+    } else {
+        let known = match body.reindex {
+            Some(true) => None,
+            _ => api.registry.read().index(&image.id).await?,
+        };
+        match known {
+            Some(answer) => {
+                let mut report = judged(reference, &answer);
+                report.view.cached = true;
+                report
+            }
+            None => ask(api, indexer, &image, limit).await?,
+        }
     };
-    if let Some(answer) = known {
-        let mut report = judged(reference, &answer);
-        report.view.cached = true;
-        report.view.digest = Some(digest);
-        return Ok(report);
+    report.view.digest = Some(image.id.clone());
+    Ok(report)
+}
+
+fn limit(body: &Body) -> Result<Option<Duration>, Invalid> {
+    match body.timeout {
+        None => Ok(None),
+        Some(seconds @ 1..=MAX_TIMEOUT_SECS) => Ok(Some(Duration::from_secs(seconds))),
+        Some(_) => Err(Invalid::new(
+            "timeout value is out of range, must be between 1 and 300",
+        )),
     }
+}
+
+/// What the image answers now; what can be used of it is kept.
+async fn ask(
+    api: &ApiState,
+    indexer: &Indexer,
+    image: &Arc<Image>,
+    limit: Option<Duration>,
+) -> Result<Report, ApiError> {
+    let reference = image.reference.as_str();
     tracing::info!(image = reference, "asking for its functions");
-    let asked = match indexer.ask(Arc::new(image), limit).await {
+    let asked = match indexer.ask(image.clone(), limit).await {
         Ok(asked) => asked,
-        Err(error) => return Ok(failed(reference, Some(digest), &error).into()),
+        Err(error) => return Ok(failed(reference, &error).into()),
     };
     let mut report = match &asked.answer {
         Answer::TooLong => {
             let text = format!("index: it is longer than {MAX_ANSWER_BYTES} bytes");
-            told(
-                reference,
-                Index {
-                    problems: vec![Problem::general(text)],
-                    ..Index::default()
-                },
-            )
+            let mut index = Index::default();
+            index.problems.push(Problem::general(text));
+            told(reference, index)
         }
         Answer::Declined => {
-            api.registry.keep_index(&digest, &[]).await?;
+            api.registry.keep_index(&image.id, &[]).await?;
             judged(reference, &[])
         }
+        // Kept, it would decline.
+        Answer::Index(answer) if answer.is_empty() => told(reference, index::read(answer)),
         Answer::Index(answer) => {
-            api.registry.keep_index(&digest, answer).await?;
+            api.registry.keep_index(&image.id, answer).await?;
             judged(reference, answer)
         }
     };
-    report.view.digest = Some(digest);
     report.view.millis = u64::try_from(asked.took.as_millis()).ok();
     report.view.warnings = asked.warnings;
     Ok(report)
 }
 
-fn failed(reference: &str, digest: Option<String>, error: &AskError) -> View {
+fn failed(reference: &str, error: &AskError) -> View {
     let mut view = View::new(reference, "failed", error.to_string());
-    view.digest = digest;
     view.log = error.log().to_vec();
     view
 }
 
-/// What an answer says; an empty one declines.
+/// What an answer says that was kept; an empty one declines.
 fn judged(reference: &str, answer: &[u8]) -> Report {
     if answer.is_empty() {
         let message = "the image declined to index: its func.yaml is to be used";

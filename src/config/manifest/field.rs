@@ -5,7 +5,7 @@ use std::ops::RangeInclusive;
 use serde_yaml::{Mapping, Value};
 
 use crate::config::manifest::error::{ManifestError, show, show_text};
-use crate::model::{Annotations, Config};
+use crate::model::{Annotations, Config, nearest};
 
 /// The keys of one mapping of the file, taken one by one.
 pub(in crate::config) struct Fields<'a> {
@@ -277,37 +277,12 @@ pub(super) fn headers(
 }
 
 fn unknown(file: &str, prefix: &str, key: &str, allowed: &[&str]) -> ManifestError {
-    let nearest = allowed
-        .iter()
-        .map(|known| (distance(key, known), known))
-        .min()
-        .filter(|(distance, known)| *distance <= 1 + known.len() / 4)
-        .map_or_else(String::new, |(_, known)| format!(", did you mean {known}?"));
+    let nearest = nearest(key, allowed.iter().copied())
+        .map_or_else(String::new, |known| format!(", did you mean {known}?"));
     ManifestError::UnknownKey {
         file: file.to_owned(),
         key: format!("{prefix}{}", show_text(key)),
         nearest,
         allowed: allowed.join(", "),
     }
-}
-
-/// Edits (insert, delete, replace) between two short texts, blind to case and to `-` against `_`.
-fn distance(a: &str, b: &str) -> usize {
-    // The longest known key has 15 characters; anything much longer is no typo of it.
-    if a.len() > 32 {
-        return usize::MAX;
-    }
-    let fold = |text: &str| text.to_ascii_lowercase().replace('-', "_").into_bytes();
-    let (a, b) = (fold(a), fold(b));
-    let mut row: Vec<usize> = (0..=b.len()).collect();
-    for (i, x) in a.iter().enumerate() {
-        let mut diagonal = row[0];
-        row[0] = i + 1;
-        for (j, y) in b.iter().enumerate() {
-            let replaced = diagonal + usize::from(x != y);
-            diagonal = row[j + 1];
-            row[j + 1] = replaced.min(row[j] + 1).min(diagonal + 1);
-        }
-    }
-    row[b.len()]
 }

@@ -1,0 +1,50 @@
+/// The one of `known` that `name` may be a slip of; blind to case, and to `-` against `_`.
+pub fn nearest<'a>(name: &str, known: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
+    let near = |known: &'a str| {
+        let allowed = 1 + known.len() / 4;
+        // Neither is looked at if it is much longer than the other, however long it is.
+        let comparable = name.len().abs_diff(known.len()) <= allowed;
+        let distance = comparable.then(|| distance(name, known))?;
+        (distance <= allowed).then_some((distance, known))
+    };
+    let found = known.into_iter().filter_map(near).min();
+    found.map(|(_, known)| known)
+}
+
+/// Edits: insert, delete, replace.
+fn distance(a: &str, b: &str) -> usize {
+    let fold = |text: &str| text.to_ascii_lowercase().replace('-', "_").into_bytes();
+    let (a, b) = (fold(a), fold(b));
+    let mut row: Vec<usize> = (0..=b.len()).collect();
+    for (i, x) in a.iter().enumerate() {
+        let mut diagonal = row[0];
+        row[0] = i + 1;
+        for (j, y) in b.iter().enumerate() {
+            let replaced = diagonal + usize::from(x != y);
+            diagonal = row[j + 1];
+            row[j + 1] = replaced.min(row[j] + 1).min(diagonal + 1);
+        }
+    }
+    row[b.len()]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_slip_leads_to_the_nearest_name() {
+        let known = ["memory", "timeout", "idle_timeout", "a"];
+        for (name, expected) in [
+            ("memroy", Some("memory")),
+            ("Idle-Timeout", Some("idle_timeout")),
+            ("timeouts", Some("timeout")),
+            ("b", Some("a")),
+            ("image", None),
+            ("", Some("a")),
+            (&*"memory".repeat(10_000), None),
+        ] {
+            assert_eq!(nearest(name, known), expected, "{name:.20}");
+        }
+    }
+}
