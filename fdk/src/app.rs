@@ -1,5 +1,6 @@
 use std::any::{Any, TypeId};
 use std::cell::{Cell, RefCell};
+use std::collections::BTreeSet;
 use std::fmt;
 use std::pin::Pin;
 use std::rc::Rc;
@@ -18,13 +19,13 @@ use crate::index;
 use crate::layers::{CatchPanic, Layer, Next};
 use crate::offload::{Here, Thread};
 use crate::response::{After, Response};
-use crate::route::Route;
+use crate::route::{Fit, Route};
 use crate::run::{self, ReadOn};
 use crate::testing::TestApp;
 use crate::time;
 
 /// The server waits about as long before it kills the container.
-const SHUTDOWN: Duration = Duration::from_secs(5);
+const SHUTDOWN: Duration = Duration::from_secs(1);
 
 type Local<T> = Pin<Box<dyn Future<Output = T>>>;
 type Made = (TypeId, Arc<dyn Any + Send + Sync>);
@@ -154,7 +155,9 @@ impl App {
         self
     }
 
-    /// Runs when the server is done with the container. It has five seconds.
+    /// Runs when the server is done with the container and closes its stdin. It has a second: a
+    /// server that stops does not wait for longer. With format `http-stream` the server closes
+    /// nothing, and this does not run.
     #[must_use]
     pub fn shutdown<F, R, T, E>(mut self, end: F) -> Self
     where
@@ -167,7 +170,7 @@ impl App {
             let ended = end(State::find(shared)?);
             Ok(Box::pin(async move {
                 let ended = time::within(SHUTDOWN, ended).await;
-                let late = || Error::msg("shutdown took longer than five seconds");
+                let late = || Error::msg("shutdown took longer than a second");
                 ended.ok_or_else(late)?.map_err(Into::into)
             }))
         }));
@@ -187,7 +190,7 @@ impl App {
 
     /// What the program answers a server that asks which functions it has.
     pub fn index(&self) -> serde_json::Value {
-        index::document(self)
+        serde_json::to_value(index::document(self)).unwrap_or_default()
     }
 
     /// The app for tests: calls without a server.
@@ -208,7 +211,7 @@ impl App {
     }
 
     /// As [`run_blocking`](Self::run_blocking), within any runtime: calls are waited for on another
-    /// thread, so that the runtime's own tasks go on meanwhile.
+    /// thread, so that the runtime's own tasks go on meanwhile. Answers are written on this one.
     ///
     /// ```no_run
     /// # use fdk::{App, http};
@@ -241,6 +244,9 @@ impl App {
             {
                 wrong.push((name.clone(), "another function has this name".to_owned()));
             }
+            if entry.route.closed {
+                wrong.push((name.clone(), "its route has no method".to_owned()));
+            }
         }
         wrong
     }
@@ -251,7 +257,7 @@ impl App {
         if let Some((name, what)) = wrong.first() {
             return Err(Error::msg(format!("function {name:?}: {what}")));
         }
-        let index = self.index();
+        let index = (!with_startup).then(|| index::document(&self).response());
         if with_startup {
             for startup in std::mem::take(&mut self.startups) {
                 let (kind, state) = startup(Config::new())
@@ -281,7 +287,7 @@ impl App {
             } else {
                 Vec::new()
             },
-            index,
+            index: RefCell::new(index),
             over: Cell::new(false),
         })
     }
@@ -292,7 +298,8 @@ pub(crate) struct Ready {
     functions: Vec<Entry>,
     shared: Arc<Shared>,
     shutdowns: Vec<Shutdown>,
-    pub(crate) index: serde_json::Value,
+    /// What it tells of itself, where that is what it was started for.
+    index: RefCell<Option<Response>>,
     over: Cell<bool>,
 }
 
@@ -309,86 +316,80 @@ impl Match<'_> {
 }
 
 impl Ready {
-    /// The function that the server named, by header or in the environment, or the only one there
-    /// is; where nobody names one, the one whose route fits.
+    /// The function that the server `named`, or the only one there is. Where no server has chosen,
+    /// the one whose route fits.
     pub(crate) fn find(
         &self,
         method: &Method,
         path: &str,
         named: Option<&str>,
+        chosen: bool,
     ) -> Result<Match<'_>, Box<Response>> {
-        let own = own_path(path);
-        let entry = match named {
-            Some(name) => self
-                .functions
-                .iter()
-                .find(|entry| entry.function.name == name),
-            None => None,
-        };
+        let named_here = |name| self.functions.iter().find(|f| f.function.name == name);
+        let entry = named.and_then(named_here);
         // func.yaml may call it otherwise.
         let only = match &self.functions[..] {
-            [only] if named.is_some() || only.route.pattern.is_empty() => Some(only),
+            [only] if chosen || named.is_some() || only.route.pattern.is_empty() => Some(only),
             _ => None,
         };
         if let Some(entry) = entry.or(only) {
-            let found = [own, path]
-                .into_iter()
-                .find_map(|path| entry.route.matches(path));
+            let fit = fit(&entry.route, path).unwrap_or_default();
             return Ok(Match {
                 entry,
-                params: found.unwrap_or_default(),
+                params: fit.params,
             });
         }
         if let Some(name) = named {
             let message = format!("this image has no function {name:?}");
             let response = Response::error(StatusCode::NOT_FOUND, &message);
-            return Err(Box::new(response.header("fn-error", "unknown-function")));
+            let response = response.header("fn-error", "unknown-function");
+            return Err(Box::new(response));
         }
-        self.by_route(method, own, path)
+        self.by_route(method, path)
     }
 
-    fn by_route(&self, method: &Method, own: &str, path: &str) -> Result<Match<'_>, Box<Response>> {
-        let mut fitting = self.functions.iter().filter_map(|entry| {
-            let paths = [path, own].into_iter();
-            let params = paths
-                .into_iter()
-                .find_map(|path| entry.route.matches(path))?;
-            Some(Match { entry, params })
-        });
-        let mut allowed = Vec::new();
-        // A literal path beats one that a parameter would take, too.
-        let mut found: Option<Match<'_>> = None;
-        for fit in &mut fitting {
-            if !fit.entry.route.takes(method) {
-                allowed.extend(fit.entry.route.methods.iter().map(Method::as_str));
-            } else if found
-                .as_ref()
-                .is_none_or(|old| fit.params.len() < old.params.len())
-            {
-                found = Some(fit);
-            }
+    fn by_route(&self, method: &Method, path: &str) -> Result<Match<'_>, Box<Response>> {
+        let (taken, refused): (Vec<_>, Vec<_>) = self
+            .functions
+            .iter()
+            .filter_map(|entry| fit(&entry.route, path).map(|fit| (entry, fit)))
+            .partition(|(entry, _)| entry.route.takes(method));
+        if let Some((entry, fit)) = taken.into_iter().min_by(|a, b| a.1.ranks.cmp(&b.1.ranks)) {
+            return Ok(Match {
+                entry,
+                params: fit.params,
+            });
         }
-        match found {
-            Some(found) => Ok(found),
-            None if allowed.is_empty() => {
-                let message = format!("no function for {path}");
-                Err(Box::new(Response::error(StatusCode::NOT_FOUND, &message)))
-            }
-            None => {
-                let message = format!("{method} is not allowed for {path}");
-                let response = Response::error(StatusCode::METHOD_NOT_ALLOWED, &message);
-                Err(Box::new(response.header("allow", allowed.join(", "))))
-            }
+        if refused.is_empty() {
+            let message = format!("no function for {path}");
+            let response = Response::error(StatusCode::NOT_FOUND, &message);
+            return Err(Box::new(response));
         }
+        let allowed = refused.iter().flat_map(|(entry, _)| &entry.route.methods);
+        let allowed: BTreeSet<&str> = allowed.map(Method::as_str).collect();
+        let allowed: Vec<&str> = allowed.into_iter().collect();
+        let message = format!("{method} is not allowed for {path}");
+        let response = Response::error(StatusCode::METHOD_NOT_ALLOWED, &message);
+        Err(Box::new(response.header("allow", allowed.join(", "))))
+    }
+
+    /// The call as one of the function's, and what answers it.
+    pub(crate) fn bind(&self, found: Match<'_>, call: Call) -> (Call, Next) {
+        let Match { entry, params } = found;
+        let call = call.of(&self.shared, &entry.function, params);
+        (call, entry.next.clone())
     }
 
     /// The function's answer.
-    pub(crate) async fn answer(&self, found: Match<'_>, call: Call) -> Response {
-        let Match { entry, params } = found;
-        let call = call.of(&self.shared, &entry.function, params);
-        let response = entry.next.run(call).await;
+    pub(crate) async fn answer(&self, (call, next): (Call, Next)) -> Response {
+        let response = next.run(call).await;
         self.over.set(response.after == After::Ends);
         response
+    }
+
+    /// What it tells of itself, once.
+    pub(crate) fn take_index(&self) -> Option<Response> {
+        self.index.take()
     }
 
     /// Whether the last answer was the last one of all.
@@ -398,11 +399,21 @@ impl Ready {
 
     /// Lets the functions' state go.
     pub(crate) async fn end(self) -> Result<()> {
+        let mut ended = Ok(());
         for shutdown in self.shutdowns {
-            shutdown(&self.shared)?.await?;
+            let one = match shutdown(&self.shared) {
+                Ok(end) => end.await,
+                Err(error) => Err(error),
+            };
+            ended = ended.and(one);
         }
-        Ok(())
+        ended
     }
+}
+
+fn fit(route: &Route, path: &str) -> Option<Fit> {
+    let own = own_path(path);
+    route.matches(own).or_else(|| route.matches(path))
 }
 
 /// The path behind what the server puts before it: `/t/<app>` or `/r/<app>`.

@@ -133,6 +133,85 @@ fn arguments_are_read_from_the_whole_call() {
 }
 
 #[test]
+fn what_was_sent_is_not_taken_for_nothing() {
+    #[derive(Default, Deserialize)]
+    struct Both {
+        page: u32,
+        size: u32,
+    }
+    let both = |Or(Query(both)): Or<Query<Both>>| format!("{} {}", both.page, both.size);
+    let app = App::new().function("both", http::get("/"), both).test();
+    app.get("/").wait().assert_text("0 0");
+    app.get("/?page=1&size=2").wait().assert_text("1 2");
+    let half = app.get("/?page=1").wait();
+    assert_eq!(half.status(), 400);
+    assert!(half.text().contains("size: is missing"), "{half:?}");
+}
+
+#[test]
+fn the_most_particular_route_takes_a_path() {
+    let name = |call: Call| call.function().to_owned();
+    let app = App::new()
+        .function("rest", http::any("/{*rest}"), name)
+        .function("two", http::any("/a/{x}/{y}"), name)
+        .function("any", http::any("/items/{name}"), name)
+        .function("int", http::any("/items/{id:int}"), name)
+        .function("edit", http::any("/{x}/edit"), name)
+        .test();
+    for (path, function) in [
+        ("/a/1/2", "two"),
+        ("/items/7", "int"),
+        ("/items/x", "any"),
+        ("/items/edit", "any"),
+        ("/other/edit", "edit"),
+        ("/other", "rest"),
+        ("/t/app/items/7", "int"),
+    ] {
+        app.get(path).wait().assert_text(function);
+    }
+    let nobody = App::new().function("f", http::on([], "/"), || ());
+    assert_eq!(
+        nobody.index()["errors"][0]["message"],
+        "its route has no method"
+    );
+}
+
+#[test]
+fn a_header_is_replaced_or_added() {
+    let app = App::new()
+        .function("f", http::any("/"), || {
+            use crate::IntoResponse;
+            "x".into_response()
+                .set_header("content-type", "text/html")
+                .header("x-a", "1")
+                .header("x-a", "2")
+        })
+        .test();
+    let answer = app.get("/").wait();
+    assert_eq!(answer.headers().get_all("content-type").iter().count(), 1);
+    assert_eq!(answer.header("content-type"), Some("text/html"));
+    assert_eq!(answer.headers().get_all("x-a").iter().count(), 2);
+}
+
+#[tokio::test]
+async fn what_may_pass_is_tried_again() {
+    use std::io::ErrorKind;
+    let quick = crate::Backoff::new(3, Duration::from_millis(1), Duration::from_millis(2));
+    for (kind, expected) in [
+        (ErrorKind::ConnectionRefused, 3),
+        (ErrorKind::PermissionDenied, 1),
+    ] {
+        let tries = RefCell::new(0);
+        let attempt = || async {
+            *tries.borrow_mut() += 1;
+            Err::<(), Error>(std::io::Error::from(kind).into())
+        };
+        assert!(crate::retry(quick, attempt).await.is_err());
+        assert_eq!(tries.into_inner(), expected, "{kind:?}");
+    }
+}
+
+#[test]
 fn who_asks_for_what_is_not_there_is_told_so() {
     let app = shop().test();
     for (method, target, status) in [

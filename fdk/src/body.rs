@@ -29,8 +29,8 @@ const AHEAD: usize = 4;
 /// # let _ = fdk::App::new().function("count", fdk::http::post("/count"), count);
 /// ```
 ///
-/// What a function leaves unread is read and dropped behind it, up to 1 MiB; beyond that its
-/// process ends once it has answered.
+/// What a function leaves unread when it answers is read and dropped, up to 1 MiB and for a second
+/// at most; beyond that its process ends once it has answered.
 #[derive(Debug)]
 pub struct Body {
     shared: Arc<Shared>,
@@ -55,6 +55,27 @@ struct State {
     /// Nobody reads any more.
     left: bool,
     waker: Option<Waker>,
+}
+
+impl Shared {
+    /// Nobody reads any more, whoever has the body still.
+    fn leave(&self) {
+        let mut state = self.state.lock();
+        state.left = true;
+        let pieces = std::mem::take(&mut state.pieces);
+        drop(state);
+        drop(pieces);
+        self.room.notify_one();
+    }
+}
+
+/// Ends the reading of a body whose call is answered.
+pub(crate) struct Leave(Arc<Shared>);
+
+impl Leave {
+    pub(crate) fn now(&self) {
+        self.0.leave();
+    }
 }
 
 /// A body, and the way to fill it.
@@ -100,6 +121,10 @@ impl Drop for Feed {
 }
 
 impl Body {
+    pub(crate) fn leaver(&self) -> Leave {
+        Leave(self.shared.clone())
+    }
+
     /// A body that is there already.
     pub(crate) fn of(data: Bytes) -> Self {
         let (feed, body) = channel();
@@ -128,17 +153,16 @@ impl Stream for Body {
         if state.ended {
             return Poll::Ready(None);
         }
-        state.waker = Some(cx.waker().clone());
+        let old = state.waker.replace(cx.waker().clone());
+        drop(state);
+        // Whoever it is that ends with it may want the lock.
+        drop(old);
         Poll::Pending
     }
 }
 
 impl Drop for Body {
     fn drop(&mut self) {
-        let mut state = self.shared.state.lock();
-        state.left = true;
-        state.pieces.clear();
-        drop(state);
-        self.shared.room.notify_one();
+        self.shared.leave();
     }
 }

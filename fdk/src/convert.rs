@@ -125,6 +125,8 @@ impl Converters {
 }
 
 impl<T: Convert + DeserializeOwned + 'static> FromCall for Bind<T> {
+    const READS_BODY: bool = true;
+
     fn from_call(call: &Call) -> Result<Self> {
         let source = Source(call);
         let registered = call.shared().converters.of::<T>();
@@ -154,11 +156,11 @@ fn built_in<T: DeserializeOwned>(source: &Source<'_>) -> Conversion<T> {
     }
     match source.content_type().as_deref() {
         Some("application/x-www-form-urlencoded") => T::deserialize(Pairs::parse(body))
-            .map_err(|misfit| misfit.into_error("body"))
+            .map_err(|misfit| misfit.into_error("body", false))
             .into(),
         Some("text/plain") => match std::str::from_utf8(body) {
             Ok(text) => T::deserialize(Text(text))
-                .map_err(|misfit| misfit.into_error("body"))
+                .map_err(|misfit| misfit.into_error("body", false))
                 .into(),
             Err(error) => {
                 Conversion::Failed(Error::param("body", format!("is not UTF-8: {error}")))

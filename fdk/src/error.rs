@@ -120,6 +120,14 @@ impl Error {
         self
     }
 
+    /// What it was made of, if that was another error.
+    pub(crate) fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        match &self.0 {
+            Kind::Source(error) => Some(&**error),
+            Kind::Public(_) | Kind::Message(_) => None,
+        }
+    }
+
     pub(crate) fn problem(&self) -> Option<&Problem> {
         match &self.0 {
             Kind::Public(problem) => Some(problem),

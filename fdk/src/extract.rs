@@ -34,9 +34,12 @@ use crate::params::{Pairs, PathValues};
             `Config`, `Deadline`, `Option` and `Or` of these, or your own `FromCall` types"
 )]
 pub trait FromCall: Sized {
-    /// Whether the body is read as it comes.
-    #[doc(hidden)]
+    /// Whether it takes the body as it comes: a function with such an argument runs before its body
+    /// is there. Whoever wraps one of those has to say the same.
     const STREAMS: bool = false;
+
+    /// Whether it takes the body at all. A body that is taken as it comes can be taken only once.
+    const READS_BODY: bool = Self::STREAMS;
 
     /// Takes the argument from the call. The function does not run when this fails; its caller is
     /// told of all arguments that failed.
@@ -56,6 +59,8 @@ impl FromCall for Call {
 
 /// The body as it came.
 impl FromCall for Bytes {
+    const READS_BODY: bool = true;
+
     fn from_call(call: &Call) -> Result<Self> {
         Ok(call.body().clone())
     }
@@ -72,6 +77,8 @@ impl FromCall for Body {
 
 /// The body as text; 400 when it is not UTF-8.
 impl FromCall for String {
+    const READS_BODY: bool = true;
+
     fn from_call(call: &Call) -> Result<Self> {
         std::str::from_utf8(call.body())
             .map(str::to_owned)
@@ -87,6 +94,8 @@ impl FromCall for String {
 pub struct Json<T>(pub T);
 
 impl<T: DeserializeOwned> FromCall for Json<T> {
+    const READS_BODY: bool = true;
+
     fn from_call(call: &Call) -> Result<Self> {
         if call.body().is_empty() {
             return Err(Error::param("body", "is empty where JSON is expected").into_absent());
@@ -121,6 +130,8 @@ pub(crate) fn unsupported(kind: &str, expected: &str) -> Error {
 pub struct Form<T>(pub T);
 
 impl<T: DeserializeOwned> FromCall for Form<T> {
+    const READS_BODY: bool = true;
+
     fn from_call(call: &Call) -> Result<Self> {
         const FORM: &str = "application/x-www-form-urlencoded";
         match call.content_type() {
@@ -133,7 +144,7 @@ impl<T: DeserializeOwned> FromCall for Form<T> {
         }
         T::deserialize(Pairs::parse(call.body()))
             .map(Self)
-            .map_err(|misfit| misfit.into_error("body"))
+            .map_err(|misfit| misfit.into_error("body", false))
     }
 }
 
@@ -145,7 +156,7 @@ impl<T: DeserializeOwned> FromCall for Path<T> {
     fn from_call(call: &Call) -> Result<Self> {
         T::deserialize(PathValues(call.params()))
             .map(Self)
-            .map_err(|misfit| misfit.into_error("path"))
+            .map_err(|misfit| misfit.into_error("path", call.params().is_empty()))
     }
 }
 
@@ -157,6 +168,7 @@ impl<T: DeserializeOwned> FromCall for Path<T> {
 ///     #[serde(default)]
 ///     page: u32,
 ///     sort: Option<String>,
+///     #[serde(default)]
 ///     tag: Vec<String>, // ?tag=a&tag=b
 /// }
 ///
@@ -170,9 +182,10 @@ pub struct Query<T>(pub T);
 
 impl<T: DeserializeOwned> FromCall for Query<T> {
     fn from_call(call: &Call) -> Result<Self> {
-        T::deserialize(Pairs::parse(call.query().unwrap_or_default().as_bytes()))
+        let query = call.query().unwrap_or_default();
+        T::deserialize(Pairs::parse(query.as_bytes()))
             .map(Self)
-            .map_err(|misfit| misfit.into_error("query"))
+            .map_err(|misfit| misfit.into_error("query", query.is_empty()))
     }
 }
 
@@ -323,6 +336,7 @@ impl FromCall for Deadline {
 /// the same.
 impl<E: FromCall> FromCall for Option<E> {
     const STREAMS: bool = E::STREAMS;
+    const READS_BODY: bool = E::READS_BODY;
 
     fn from_call(call: &Call) -> Result<Self> {
         match E::from_call(call) {
@@ -353,6 +367,7 @@ pub struct Or<E>(pub E);
 
 impl<E: FromCall + Default> FromCall for Or<E> {
     const STREAMS: bool = E::STREAMS;
+    const READS_BODY: bool = E::READS_BODY;
 
     fn from_call(call: &Call) -> Result<Self> {
         Option::<E>::from_call(call).map(|value| Self(value.unwrap_or_default()))

@@ -110,28 +110,45 @@ pub(crate) fn next_json(input: &mut Reader) -> Result<Option<Arrival>> {
     #[derive(Default, Deserialize)]
     #[serde(default)]
     struct Call {
-        call_id: String,
+        call_id: Option<String>,
         deadline: Option<String>,
-        body: String,
-        content_type: String,
-        protocol: Protocol,
+        body: Option<String>,
+        content_type: Option<String>,
+        protocol: Option<Protocol>,
     }
 
     let Some(object) = object(input)? else {
         return Ok(None);
     };
-    let call: Call = serde_json::from_slice(&object)?;
-    let deadline = call.deadline.as_deref();
-    let head = request(
-        &call.protocol,
-        &call.call_id,
-        deadline,
-        Some(&call.content_type),
-    )?;
-    Ok(Some(Arrival {
-        head,
-        body: Some(call.body.into()),
-    }))
+    let read = || {
+        let call: Call = serde_json::from_slice(&object)?;
+        let protocol = call.protocol.unwrap_or_default();
+        let id = call.call_id.unwrap_or_default();
+        let (deadline, kind) = (call.deadline.as_deref(), call.content_type.as_deref());
+        let head = request(&protocol, &id, deadline, kind)?;
+        crate::Ok((head, call.body.unwrap_or_default()))
+    };
+    Ok(Some(arrival(read())))
+}
+
+/// What an object holds. Its end is known whatever is in it, so one that is not right costs its
+/// caller an answer and the process nothing.
+fn arrival(read: Result<(RequestHead, String)>) -> Arrival {
+    match read {
+        Ok((head, body)) => Arrival {
+            head,
+            body: Some(body.into()),
+            flaw: None,
+        },
+        Err(error) => Arrival {
+            head: head(Method::POST, "/".to_owned(), HeaderMap::new()),
+            body: Some(Bytes::new()),
+            flaw: Some(Error::public(
+                StatusCode::BAD_REQUEST,
+                format!("the call cannot be read: {error}"),
+            )),
+        },
+    }
 }
 
 /// An answer of format `json`. Its body is text: what is none does not survive the format.
@@ -155,7 +172,7 @@ pub(crate) fn next_event(input: &mut Reader) -> Result<Option<Arrival>> {
     #[derive(Default, Deserialize)]
     #[serde(default)]
     struct Extensions {
-        protocol: Protocol,
+        protocol: Option<Protocol>,
         deadline: Option<String>,
     }
 
@@ -163,32 +180,33 @@ pub(crate) fn next_event(input: &mut Reader) -> Result<Option<Arrival>> {
     #[serde(default)]
     struct Event {
         #[serde(rename = "eventID")]
-        id: String,
+        id: Option<String>,
         #[serde(rename = "contentType")]
         content_type: Option<String>,
-        extensions: Extensions,
+        extensions: Option<Extensions>,
         data: Option<Box<RawValue>>,
     }
 
     let Some(object) = object(input)? else {
         return Ok(None);
     };
-    let event: Event = serde_json::from_slice(&object)?;
-    let Extensions { protocol, deadline } = event.extensions;
-    let kind = event.content_type.as_deref();
-    let head = request(&protocol, &event.id, deadline.as_deref(), kind)?;
-    let data = event.data.filter(|data| data.get() != "null");
-    let data = data.map_or_else(String::new, |data| String::from(Box::<str>::from(data)));
-    // Text travels as a JSON string.
-    let text = kind.is_some_and(|kind| kind.starts_with("text/"));
-    let body = match text.then(|| serde_json::from_str::<String>(&data)) {
-        Some(Ok(text)) => text,
-        _ => data,
+    let read = || {
+        let event: Event = serde_json::from_slice(&object)?;
+        let Extensions { protocol, deadline } = event.extensions.unwrap_or_default();
+        let kind = event.content_type.as_deref();
+        let (protocol, id) = (protocol.unwrap_or_default(), event.id.unwrap_or_default());
+        let head = request(&protocol, &id, deadline.as_deref(), kind)?;
+        let data = event.data.filter(|data| data.get() != "null");
+        let data = data.map_or_else(String::new, |data| String::from(Box::<str>::from(data)));
+        // Text travels as a JSON string.
+        let text = kind.is_some_and(|kind| kind.starts_with("text/"));
+        let body = match text.then(|| serde_json::from_str::<String>(&data)) {
+            Some(Ok(text)) => text,
+            _ => data,
+        };
+        crate::Ok((head, body))
     };
-    Ok(Some(Arrival {
-        head,
-        body: Some(body.into()),
-    }))
+    Ok(Some(arrival(read())))
 }
 
 /// An answer of format `cloudevent`: JSON as it is, anything else as text.
@@ -264,11 +282,18 @@ pub(crate) fn only(input: &mut Reader) -> Result<Arrival> {
         request_url: env("FN_REQUEST_URL"),
         headers: BTreeMap::new(),
     };
-    for (name, value) in std::env::vars() {
-        if let Some(name) = name.strip_prefix("FN_HEADER_") {
-            // It comes in two spellings, which are one header.
+    for (name, value) in std::env::vars_os() {
+        let name = name.to_string_lossy();
+        let Some(name) = name.strip_prefix("FN_HEADER_") else {
+            continue;
+        };
+        let value = vec![value.to_string_lossy().into_owned()];
+        // Each comes in two spellings: as it is, and in capitals with underscores.
+        if name.contains('-') || name.contains(|c: char| c.is_ascii_lowercase()) {
+            protocol.headers.insert(name.to_ascii_lowercase(), value);
+        } else {
             let name = name.to_ascii_lowercase().replace('_', "-");
-            protocol.headers.insert(name, vec![value]);
+            protocol.headers.entry(name).or_insert(value);
         }
     }
     let deadline = env("FN_DEADLINE");
@@ -276,14 +301,15 @@ pub(crate) fn only(input: &mut Reader) -> Result<Arrival> {
     Ok(Arrival {
         head,
         body: Some(body.finish()),
+        flaw: None,
     })
 }
 
 /// The format has no status: a function that failed says so by how it ends.
-pub(crate) fn verdict(status: StatusCode, body: &[u8]) -> Result<()> {
+pub(crate) fn verdict(asked: &Asked, status: StatusCode, body: &[u8]) -> Result<()> {
     if status.is_server_error() {
-        let told = String::from_utf8_lossy(body);
-        return Err(Error::msg(format!("the call failed with {status}: {told}")));
+        asked.fault(&String::from_utf8_lossy(body));
+        return Err(Error::msg(format!("the call failed with {status}")));
     }
     Ok(())
 }

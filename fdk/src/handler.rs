@@ -62,7 +62,15 @@ macro_rules! handlers {
             R: IntoResponse,
             $($arg: FromCall,)*
         {
-            const STREAMS: bool = false $(|| $arg::STREAMS)*;
+            const STREAMS: bool = {
+                let streams = false $(|| $arg::STREAMS)*;
+                let readers = 0 $(+ $arg::READS_BODY as u8)*;
+                assert!(
+                    !streams || readers == 1,
+                    "a body that is taken as it comes can be taken by one argument only"
+                );
+                streams
+            };
 
             fn call(&mut self, call: Call) -> Answer {
                 arguments!(call $($arg $value),*);
@@ -77,7 +85,15 @@ macro_rules! handlers {
             R::Output: IntoResponse,
             $($arg: FromCall,)*
         {
-            const STREAMS: bool = false $(|| $arg::STREAMS)*;
+            const STREAMS: bool = {
+                let streams = false $(|| $arg::STREAMS)*;
+                let readers = 0 $(+ $arg::READS_BODY as u8)*;
+                assert!(
+                    !streams || readers == 1,
+                    "a body that is taken as it comes can be taken by one argument only"
+                );
+                streams
+            };
 
             fn call(&mut self, call: Call) -> Answer {
                 arguments!(call $($arg $value),*);

@@ -52,7 +52,7 @@ impl<R: Read> Input<R> {
 
     /// Whether something was read that nobody has asked for yet.
     pub(crate) fn has_more(&self) -> bool {
-        !self.buf.is_empty()
+        !self.buf.iter().all(|byte| matches!(byte, b'\r' | b'\n'))
     }
 
     /// The head of the next request; `None` where the stream ends instead.

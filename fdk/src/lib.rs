@@ -37,14 +37,27 @@
 //! - One call at a time, over one process that stays hot between calls.
 //! - Stdout and stdin are out of reach: `println!` ends up in the log with stderr, and a child
 //!   process cannot eat the next request. Call `run` before anything prints.
-//! - A panic answers 500 and the process goes on. (Not with `panic = "abort"`.)
+//! - A panic answers 500 and the process goes on. (Not with `panic = "abort"`.) In the middle of a
+//!   stream, nothing is left to say but by breaking the answer off: the process ends.
 //! - The framing of an answer is always right, and every answer carries the id of its call, so
 //!   that the server can prove that no caller gets what belongs to another.
 //! - When the server closes stdin, `run` returns `Ok(())`.
 //!
-//! There is no runtime behind async functions: one thread polls one future and sleeps until it is
-//! woken. Crates that need tokio need a multi-threaded runtime of your own for now, made in `main`
-//! and entered before `run`.
+//! - The same program speaks every format of the Fn Project's: `http`, `json`, `cloudevent`,
+//!   `default` and `http-stream`. Started with `--serve 127.0.0.1:9000` it answers any HTTP client.
+//!
+//! [`App`] holds several functions with shared state, [layers] around them, and routes with
+//! parameters. [`App::run`] works within any async runtime; [`run`] and [`App::run_blocking`] need
+//! none: one thread polls one future and sleeps until it is woken. [`struct@Ndjson`] and
+//! [`struct@Streamed`] are for values that come and go one by one, [`App::test`] for tests without a
+//! server.
+//!
+//! # Features
+//!
+//! - `tracing`: events of the crates `tracing` and `log` are lines of the log, with the ids of their
+//!   call, unless the program has a subscriber or a logger of its own. `RUST_LOG` may name a level.
+//! - `tower`: [layers] of tower's.
+//! - `compat`: functions that were written for the crate `fdk` 0.1 or 0.2.
 //!
 //! [`raw`] is the layer below, for frameworks.
 #![warn(missing_docs)]

@@ -45,7 +45,24 @@ impl Line {
 }
 
 #[cfg(feature = "tracing")]
-pub(crate) use self::events::{install, scoped};
+pub(crate) use self::events::{Scoped, install, scoped};
+
+/// A call whose events are logged with its ids; without anybody to log them, nothing.
+#[cfg(not(feature = "tracing"))]
+pub(crate) struct Scoped;
+
+#[cfg(not(feature = "tracing"))]
+impl Scoped {
+    pub(crate) fn none() -> Self {
+        Self
+    }
+
+    pub(crate) fn of(_: &crate::call::Call) -> Self {
+        Self
+    }
+
+    pub(crate) fn enter(&self) -> impl Sized + use<> {}
+}
 
 /// Lines out of the events of `tracing` and `log`.
 #[cfg(feature = "tracing")]
@@ -82,6 +99,23 @@ mod events {
         })
     }
 
+    /// A call whose events are logged with its ids.
+    pub(crate) struct Scoped(Option<Call>);
+
+    impl Scoped {
+        pub(crate) fn none() -> Self {
+            Self(None)
+        }
+
+        pub(crate) fn of(call: &Call) -> Self {
+            Self(Some(call.clone()))
+        }
+
+        pub(crate) fn enter(&self) -> impl Sized + use<> {
+            self.0.as_ref().map(Scope::enter)
+        }
+    }
+
     /// Takes the call away again, also when what it surrounds panics.
     struct Scope;
 
@@ -109,10 +143,14 @@ mod events {
 
     /// Makes lines of events from here on, unless the program has somebody else for that.
     pub(crate) fn install() {
-        let level = std::env::var("RUST_LOG").ok();
-        let level = level
-            .and_then(|level| level.parse().ok())
-            .unwrap_or(LevelFilter::INFO);
+        let wanted = std::env::var("RUST_LOG").unwrap_or_default();
+        // What is said of single targets is for subscribers that know them.
+        let mut levels = wanted
+            .split(',')
+            .map(str::trim)
+            .filter(|level| !level.is_empty());
+        let level = levels.find_map(|level| level.parse().ok());
+        let level = level.unwrap_or(LevelFilter::INFO);
         let _ = dispatcher::set_global_default(Dispatch::new(Lines { level }));
         if log::set_boxed_logger(Box::new(Lines { level })).is_ok() {
             log::set_max_level(match level {

@@ -130,7 +130,10 @@ impl<T> Future for Outcome<T> {
             let value = slot.value.take();
             return Poll::Ready(value.ok_or_else(|| Error::msg(GONE)));
         }
-        slot.waker = Some(cx.waker().clone());
+        let old = slot.waker.replace(cx.waker().clone());
+        drop(slot);
+        // Whoever it is that ends with it may want the lock.
+        drop(old);
         Poll::Pending
     }
 }

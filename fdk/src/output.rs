@@ -21,15 +21,21 @@ const CALL_ID: HeaderName = HeaderName::from_static("fn-call-id");
 /// What the answer has to know of the call that waits for it.
 #[derive(Debug)]
 pub(crate) struct Asked {
+    /// The caller wants a head only.
+    head: bool,
+    /// And so does the request that brought the call.
     head_only: bool,
     id: Option<HeaderValue>,
     framing: Framing,
 }
 
 impl Asked {
-    pub(crate) fn by(head: &RequestHead) -> Self {
+    /// `wrapped`: the call came within a request of the server's own.
+    pub(crate) fn by(head: &RequestHead, wrapped: bool) -> Self {
+        let is_head = head.method == Method::HEAD;
         Self {
-            head_only: head.method == Method::HEAD,
+            head: is_head,
+            head_only: is_head && !wrapped,
             id: call::id(&head.headers).cloned(),
             framing: preferred(&head.headers),
         }
@@ -52,9 +58,9 @@ impl Asked {
         line.write();
     }
 
-    /// RFC 9112 section 6.3: whether to such an answer the length is told but nothing sent.
+    /// Whether the caller gets a head and nothing else.
     pub(crate) fn is_bodiless(&self, status: StatusCode) -> bool {
-        self.head_only || matches!(status, StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED)
+        self.head || has_no_body(status)
     }
 }
 
@@ -66,6 +72,10 @@ pub(crate) struct Output<W> {
 }
 
 impl<W: Write> Output<W> {
+    pub(crate) fn writer(&self) -> &W {
+        &self.writer
+    }
+
     pub(crate) fn new(writer: W) -> Self {
         Self {
             writer,
@@ -83,7 +93,8 @@ impl<W: Write> Output<W> {
     ) -> Result<()> {
         sign(&mut headers, asked)?;
         let length = BodyLength::Known(body.len() as u64);
-        let body = if asked.is_bodiless(status) {
+        // RFC 9112 section 6.3: the length is told and nothing sent.
+        let body = if asked.head_only || has_no_body(status) {
             Bytes::new()
         } else {
             body
@@ -138,6 +149,10 @@ impl<W: Write> Output<W> {
         self.buf.clear();
         self.writer.flush()
     }
+}
+
+fn has_no_body(status: StatusCode) -> bool {
+    matches!(status, StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED)
 }
 
 /// Whatever the function set here itself, the server has to see what it sent.

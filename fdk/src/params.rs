@@ -31,11 +31,12 @@ impl Misfit {
         self
     }
 
-    /// As the caller is told; `whole` is the name of all parts together.
-    pub(crate) fn into_error(self, whole: &str) -> Error {
+    /// As the caller is told; `whole` is the name of all parts together, of which there may be
+    /// `none`.
+    pub(crate) fn into_error(self, whole: &str, none: bool) -> Error {
         let param = self.param.unwrap_or_else(|| whole.to_owned());
         let error = Error::param(param, self.message);
-        if self.absent {
+        if self.absent && none {
             error.into_absent()
         } else {
             error

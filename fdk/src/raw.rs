@@ -18,7 +18,7 @@ use crate::call::Call;
 use crate::error::{Error, Result};
 use crate::input::Input;
 use crate::output::{Asked, Output};
-use crate::response::Response;
+use crate::response::{Content, Response};
 use crate::stdio;
 
 /// Calls in, answers out, strictly in turn.
@@ -65,7 +65,7 @@ impl<R: Read, W: Write> Conn<R, W> {
         let Some(head) = self.input.head()? else {
             return Ok(None);
         };
-        let asked = Asked::by(&head);
+        let asked = Asked::by(&head, false);
         let body = self.input.body()?;
         self.open = Some(asked);
         Ok(Some(Call::new(head, body)))
@@ -78,6 +78,11 @@ impl<R: Read, W: Write> Conn<R, W> {
     /// Nobody reads the answer any more, no call waits for one, or its body is a stream: those are
     /// for [`App`](crate::App).
     pub fn respond(&mut self, response: Response) -> Result<()> {
+        if matches!(response.body, Content::Stream(_) | Content::Items(..)) {
+            return Err(Error::msg(
+                "the answer's body is a stream, which is for App",
+            ));
+        }
         let asked = self
             .open
             .take()
@@ -91,9 +96,7 @@ impl<R: Read, W: Write> Conn<R, W> {
             body,
             ..
         } = response;
-        let body = body
-            .whole()
-            .ok_or_else(|| Error::msg("the answer's body is a stream"))?;
+        let body = body.whole().unwrap_or_default();
         self.output.whole(&asked, status, headers, body)
     }
 }

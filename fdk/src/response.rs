@@ -128,6 +128,20 @@ impl Response {
         }
     }
 
+    /// Sets a header in place of those of its name; otherwise as [`header`](Self::header).
+    #[must_use]
+    pub fn set_header<N, V>(mut self, name: N, value: V) -> Self
+    where
+        N: TryInto<HeaderName>,
+        V: TryInto<HeaderValue>,
+    {
+        let Ok(name) = name.try_into() else {
+            return Self::broken("the answer has an invalid header name".to_owned());
+        };
+        self.headers.remove(&name);
+        self.header(name, value)
+    }
+
     /// Sets the body.
     #[must_use]
     pub fn body(mut self, body: impl Into<Bytes>) -> Self {

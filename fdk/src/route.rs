@@ -1,5 +1,6 @@
 //! Methods and paths: see [`crate::http`].
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 
 use http::Method;
@@ -8,7 +9,10 @@ use serde::Serialize;
 /// How a function is called, and what it needs.
 #[derive(Debug, Clone)]
 pub struct Route {
+    /// All of them, if none is named.
     pub(crate) methods: Vec<Method>,
+    /// Nobody could call it.
+    pub(crate) closed: bool,
     pub(crate) pattern: String,
     pub(crate) needs: Needs,
     pub(crate) bound: Bound,
@@ -86,15 +90,21 @@ pub fn delete(pattern: impl Into<String>) -> Route {
     Route::new(vec![Method::DELETE], pattern.into())
 }
 
-/// Calls by these methods.
+/// Calls by these methods, of which there is one at least.
 pub fn on(methods: impl IntoIterator<Item = Method>, pattern: impl Into<String>) -> Route {
-    Route::new(methods.into_iter().collect(), pattern.into())
+    let methods: Vec<Method> = methods.into_iter().collect();
+    let closed = methods.is_empty();
+    Route {
+        closed,
+        ..Route::new(methods, pattern.into())
+    }
 }
 
 impl Route {
     fn new(methods: Vec<Method>, pattern: String) -> Self {
         Self {
             methods,
+            closed: false,
             pattern,
             needs: Needs::default(),
             bound: Bound::default(),
@@ -161,39 +171,39 @@ impl Route {
         self
     }
 
-    /// The parameters of `path`, decoded, if it fits.
-    pub(crate) fn matches(&self, path: &str) -> Option<Vec<(String, String)>> {
-        let mut params = Vec::new();
-        let mut segments = split(path);
-        for part in split(&self.pattern) {
-            let name = part.strip_prefix('{').and_then(|p| p.strip_suffix('}'));
-            let Some(name) = name else {
-                if decode(segments.next()?)? != part {
+    /// How `path` fits, if it does. The server has the same rules: a path is cut at its slashes, and
+    /// then its segments are decoded.
+    pub(crate) fn matches(&self, path: &str) -> Option<Fit> {
+        let mut segments = path.split('/').skip(1).map(decode);
+        let mut fit = Fit::default();
+        for part in self.pattern.split('/').skip(1) {
+            let Some(name) = part.strip_prefix('{').and_then(|p| p.strip_suffix('}')) else {
+                if segments.next()?? != part {
                     return None;
                 }
+                fit.ranks.push(0);
                 continue;
             };
             if let Some(rest) = name.strip_prefix('*') {
-                let left: Vec<&str> = segments.by_ref().collect();
-                params.push((rest.to_owned(), decode(&left.join("/"))?));
+                let left: Option<Vec<_>> = segments.by_ref().collect();
+                fit.params.push((rest.to_owned(), left?.join("/")));
+                fit.ranks.push(4);
                 continue;
             }
-            let value = decode(segments.next()?)?;
-            let (name, fits) = match name.split_once(':') {
-                None => (name, !value.is_empty()),
-                Some((name, "int")) => (name, value.parse::<i64>().is_ok()),
-                Some((name, "alpha")) => {
-                    let alpha = value.chars().all(char::is_alphabetic);
-                    (name, alpha && !value.is_empty())
-                }
-                Some((name, _)) => (name, false),
+            let value = segments.next()??;
+            let (name, kind) = name.split_once(':').unwrap_or((name, ""));
+            let (rank, fits) = match kind {
+                "int" => (1, !value.starts_with('+') && value.parse::<i64>().is_ok()),
+                "alpha" => (2, value.bytes().all(|b| b.is_ascii_alphabetic())),
+                _ => (3, kind.is_empty()),
             };
-            if !fits {
+            if !fits || value.is_empty() {
                 return None;
             }
-            params.push((name.to_owned(), value));
+            fit.params.push((name.to_owned(), value.into_owned()));
+            fit.ranks.push(rank);
         }
-        segments.next().is_none().then_some(params)
+        segments.next().is_none().then_some(fit)
     }
 
     /// Whether calls by `method` are for this route.
@@ -202,15 +212,19 @@ impl Route {
     }
 }
 
-/// The segments of a path; a slash at its end means nothing.
-fn split(path: &str) -> impl Iterator<Item = &str> {
-    let path = path.trim_start_matches('/').trim_end_matches('/');
-    path.split('/').filter(move |_| !path.is_empty())
+fn decode(segment: &str) -> Option<Cow<'_, str>> {
+    let decoded = percent_encoding::percent_decode_str(segment);
+    decoded.decode_utf8().ok()
 }
 
-fn decode(segment: &str) -> Option<String> {
-    let decoded = percent_encoding::percent_decode_str(segment);
-    decoded.decode_utf8().ok().map(String::from)
+/// How a path fits a route.
+#[derive(Debug, Default)]
+pub(crate) struct Fit {
+    /// The parameters, decoded.
+    pub(crate) params: Vec<(String, String)>,
+    /// How particular each segment is: a literal most of all, then numbers, letters, anything, and
+    /// all that is left. Of two routes the first difference decides.
+    pub(crate) ranks: Vec<u8>,
 }
 
 #[cfg(test)]
@@ -222,7 +236,7 @@ mod tests {
         let table = [
             ("/", "/", Some("")),
             ("/add", "/add", Some("")),
-            ("/add", "/add/", Some("")),
+            ("/add", "/add/", None),
             ("/add", "/ad", None),
             ("/add", "/add/x", None),
             ("/fib/{index:int}", "/fib/6", Some("index=6")),
@@ -230,15 +244,20 @@ mod tests {
             ("/fib/{index:int}", "/fib/abc", None),
             ("/fib/{index:int}", "/fib", None),
             ("/{a:alpha}/{b}", "/x/%2Fy", Some("a=x b=/y")),
+            ("/{a:alpha}/{b}", "/x%2Fy", None),
+            ("/{a:alpha}/{b}", "/x/", None),
+            ("/{n:int}", "/+6", None),
+            ("/{a:alpha}", "/\u{e4}", None),
             ("/{a:alpha}/{b}", "/1/y", None),
             ("/{a:odd}", "/1", None),
             ("/files/{*rest}", "/files/a/b%20c", Some("rest=a/b c")),
             ("/files/{*rest}", "/files", Some("rest=")),
+            ("/files/{*rest}", "/files/a/", Some("rest=a/")),
             ("/{a}", "/%ff", None),
         ];
         for (pattern, path, expected) in table {
-            let found = any(pattern).matches(path).map(|params| {
-                let named: Vec<_> = params.iter().map(|(n, v)| format!("{n}={v}")).collect();
+            let found = any(pattern).matches(path).map(|fit| {
+                let named: Vec<_> = fit.params.iter().map(|(n, v)| format!("{n}={v}")).collect();
                 named.join(" ")
             });
             assert_eq!(found.as_deref(), expected, "{pattern} {path}");

@@ -4,7 +4,7 @@ use std::io::{IsTerminal, Write};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::Pin;
 use std::task::Poll;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use bytes::{Bytes, BytesMut};
 use futures_core::Stream;
@@ -18,6 +18,7 @@ use crate::error::{Error, Result};
 use crate::handler::Handler;
 use crate::index;
 use crate::input::Input;
+use crate::log::Scoped;
 use crate::offload::{self, Worker};
 use crate::output::Asked;
 use crate::response::{After, Content, Framing, IntoResponse, Response};
@@ -82,7 +83,20 @@ pub(crate) fn source(usual: &str) -> Result<Source> {
 
 /// Answers calls until there are no more.
 pub(crate) async fn serve(app: Ready, mut source: Source, worker: impl Worker) -> Result<()> {
+    source.announce()?;
+    let served = serve_all(&app, source, worker).await;
+    let ended = app.end().await;
+    served.and(ended)
+}
+
+async fn serve_all(app: &Ready, mut source: Source, worker: impl Worker) -> Result<()> {
     let name = std::env::var("FN_FN_NAME").ok();
+    let host = Host {
+        app,
+        name: name.as_deref(),
+        chosen: !source.is_open_to_all(),
+        worker: &worker,
+    };
     loop {
         let (back, next) = worker
             .run(move || {
@@ -91,73 +105,96 @@ pub(crate) async fn serve(app: Ready, mut source: Source, worker: impl Worker) -
             })
             .await?;
         source = back;
-        let Some((conn, arrival)) = next? else { break };
-        let asked = Asked::by(&arrival.head);
-        match answer(&app, name.as_deref(), conn, arrival, &asked, &worker).await {
+        let Some((conn, arrival)) = next? else {
+            return Ok(());
+        };
+        let asked = conn.asked(&arrival.head);
+        match host.answer(conn, arrival, &asked).await {
             Ok(Some(conn)) => source.give_back(conn),
             // The rest of the request would be taken for the next one.
-            Ok(None) if !source.survives() => break,
+            Ok(None) if !source.survives() => return Ok(()),
             Ok(None) => {}
             Err(error) if source.survives() => asked.fault(&error.to_string()),
             Err(error) => return Err(error),
         }
         if app.is_over() {
-            break;
+            return Ok(());
         }
     }
-    app.end().await
 }
 
-/// Answers one call; gives the connection back if it can serve another.
-async fn answer(
-    app: &Ready,
-    name: Option<&str>,
-    mut conn: Box<Conn>,
-    arrival: Arrival,
-    asked: &Asked,
-    worker: &impl Worker,
-) -> Result<Option<Box<Conn>>> {
-    let Arrival { head, body } = arrival;
-    if index::is_asked(&head.headers) {
-        return send(conn, None, asked, index::response(&app.index)).await;
+/// What answers calls.
+struct Host<'a, W> {
+    app: &'a Ready,
+    /// The function that this process serves.
+    name: Option<&'a str>,
+    /// Whether a server has chosen the function of each call.
+    chosen: bool,
+    worker: &'a W,
+}
+
+impl<W: Worker> Host<'_, W> {
+    /// Answers one call; gives the connection back if it can serve another.
+    async fn answer(
+        &self,
+        mut conn: Box<Conn>,
+        arrival: Arrival,
+        asked: &Asked,
+    ) -> Result<Option<Box<Conn>>> {
+        let Arrival { head, body, flaw } = arrival;
+        if let Some(flaw) = flaw {
+            return send(conn, None, asked, &Scoped::none(), flaw.into_response()).await;
+        }
+        let index = index::is_asked(&head.headers).then(|| self.app.take_index());
+        if let Some(response) = index.flatten() {
+            conn.input()?.body()?;
+            return send(conn, None, asked, &Scoped::none(), response).await;
+        }
+        // The environment first: only a server writes there.
+        let named = self
+            .name
+            .or_else(|| head.headers.get("fn-function")?.to_str().ok());
+        let path = path(&head.headers, &head.target);
+        let found = self.app.find(&head.method, path, named, self.chosen);
+        let read_on = found.as_ref().ok().and_then(Match::read_on);
+        let mut reading = None;
+        let call = match (body, read_on) {
+            (Some(body), _) => Call::new(head, body),
+            (None, Some(read_on)) => {
+                let call = Call::new(head, Bytes::new());
+                let (body, rest) = read_on(&mut conn, call.remaining())?;
+                reading = Some(rest);
+                call.streaming(body)
+            }
+            (None, None) => {
+                let (back, body) = self
+                    .worker
+                    .run(move || {
+                        let body = conn.input().and_then(Input::body);
+                        (conn, body)
+                    })
+                    .await?;
+                conn = back;
+                Call::new(head, body?)
+            }
+        };
+        let (scoped, response) = match found {
+            Ok(found) => {
+                let bound = self.app.bind(found, call);
+                (Scoped::of(&bound.0), self.app.answer(bound).await)
+            }
+            Err(response) => {
+                drop(call);
+                (Scoped::none(), *response)
+            }
+        };
+        send(conn, reading, asked, &scoped, response).await
     }
-    let named = head.headers.get("fn-function");
-    let named = named.and_then(|named| named.to_str().ok()).or(name);
-    let path = path(&head.headers, &head.target);
-    let found = app.find(&head.method, path, named);
-    let read_on = found.as_ref().ok().and_then(Match::read_on);
-    let mut reading = None;
-    let call = match (body, read_on) {
-        (Some(body), _) => Call::new(head, body),
-        (None, Some(read_on)) => {
-            let (body, rest) = read_on(&mut conn)?;
-            reading = Some(rest);
-            Call::new(head, Bytes::new()).streaming(body)
-        }
-        (None, None) => {
-            let (back, body) = worker
-                .run(move || {
-                    let body = conn.input().and_then(Input::body);
-                    (conn, body)
-                })
-                .await?;
-            conn = back;
-            Call::new(head, body?)
-        }
-    };
-    let response = match found {
-        Ok(found) => app.answer(found, call).await,
-        Err(response) => {
-            drop(call);
-            *response
-        }
-    };
-    send(conn, reading, asked, response).await
 }
 
 /// Reads the body behind the back of who waits for it. What nobody wants is dropped, within a
 /// bound: what is left would be taken for the next call.
-fn read_on(conn: &mut Conn) -> Result<(Body, Rest)> {
+fn read_on(conn: &mut Conn, remaining: Option<Duration>) -> Result<(Body, Rest)> {
     let mut input = conn.take_input()?;
     let (feed, body) = body::channel();
     let pump = offload::spawn(move || {
@@ -181,15 +218,22 @@ fn read_on(conn: &mut Conn) -> Result<(Body, Rest)> {
             }
         }
     })?;
-    let drained = async {
-        let rest = within(DRAIN_TIME, pump).await;
+    let leave = body.leaver();
+    let remaining = remaining.filter(|left| !left.is_zero());
+    let until = remaining.and_then(|left| Instant::now().checked_add(left));
+    let drained = async move {
+        leave.now();
+        // The answer waits for this, and has to be there before the deadline.
+        let left = until.map(|until| until.saturating_duration_since(Instant::now()) / 2);
+        let time = left.map_or(DRAIN_TIME, |left| left.min(DRAIN_TIME));
+        let rest = within(time, pump).await;
         rest.and_then(Result::ok).flatten()
     };
     Ok((body, Box::pin(drained)))
 }
 
 /// What reads a body as it comes.
-pub(crate) type ReadOn = fn(&mut Conn) -> Result<(Body, Rest)>;
+pub(crate) type ReadOn = fn(&mut Conn, Option<Duration>) -> Result<(Body, Rest)>;
 
 pub(crate) const READ_ON: ReadOn = read_on;
 
@@ -216,6 +260,7 @@ async fn send(
     mut conn: Box<Conn>,
     mut reading: Option<Rest>,
     asked: &Asked,
+    scoped: &Scoped,
     response: Response,
 ) -> Result<Option<Box<Conn>>> {
     let Response {
@@ -245,48 +290,69 @@ async fn send(
         }
     };
     let headers = typed(headers, framing);
+    if asked.is_bodiless(status) {
+        // Not even begun: it may have no end.
+        drop(pieces);
+        let goes_on = drain(&mut conn, &mut reading).await;
+        conn.head_only(asked, status, headers)?;
+        return Ok(goes_on.then_some(conn));
+    }
     let mut batches = Batches {
         pieces,
         framing,
+        scoped,
         count: 0,
         buf: BytesMut::new(),
         ended: false,
         failed: None,
     };
     let mut first = batches.next().await;
-    if !conn.streams() || asked.is_bodiless(status) {
-        // These have no way to send a body as it comes, or none at all.
+    if !conn.streams() {
+        // These formats have no way to send a body as it comes.
         let mut all = BytesMut::new();
         while let Ok(Some(data)) = first {
             all.extend_from_slice(&data);
-            first = batches.next().await;
+            first = if all.len() > HELD_BYTES {
+                Err(Error::msg(format!(
+                    "the answer is longer than the {HELD_BYTES} bytes that are held for a format \
+                     that cannot stream"
+                )))
+            } else {
+                batches.next().await
+            };
         }
         drop(batches);
         let answer = match first {
             Ok(_) => Response::of_parts(status, headers, all.freeze()),
             Err(error) => error.into_response(),
         };
-        return Box::pin(send(conn, reading, asked, answer)).await;
+        return Box::pin(send(conn, reading, asked, scoped, answer)).await;
     }
     let first = match first {
         Ok(first) => first,
         Err(error) => {
             drop(batches);
-            return Box::pin(send(conn, reading, asked, error.into_response())).await;
+            let answer = error.into_response();
+            return Box::pin(send(conn, reading, asked, scoped, answer)).await;
         }
     };
     conn.begin(asked, status, headers)?;
     let mut next = Ok(first);
     loop {
         match next {
-            Ok(Some(data)) => conn.output.chunk(&data)?,
+            Ok(Some(data)) => {
+                conn.output.chunk(&data)?;
+                breathe().await;
+            }
             Ok(None) => break,
             Err(error) => {
                 // Without the end of the chunks, so that nobody takes it for the whole.
                 if framing == Some(Framing::Lines) {
                     conn.output.chunk(&last_line(&error))?;
                 }
-                return Err(error);
+                // Told here, with the call's id: what `main` prints has none.
+                asked.fault(&error.to_string());
+                return Err(Error::msg("an answer was broken off"));
             }
         }
         next = batches.next().await;
@@ -319,11 +385,28 @@ fn last_line(error: &Error) -> Vec<u8> {
     format!("{}\n", serde_json::json!({ "error": message })).into_bytes()
 }
 
+/// Lets other tasks have their turn between two pieces, however fast they come.
+async fn breathe() {
+    let mut waited = false;
+    poll_fn(|cx| {
+        if std::mem::replace(&mut waited, true) {
+            return Poll::Ready(());
+        }
+        cx.waker().wake_by_ref();
+        Poll::Pending
+    })
+    .await;
+}
+
+/// The longest streamed answer that is put together for a format that has no streams.
+const HELD_BYTES: usize = 64 << 20;
+
 /// As much of a body as is there goes in one piece, up to here.
 const BATCH_BYTES: usize = 16 << 10;
 
 /// The pieces of a body, put together as far as they are there.
-struct Batches {
+struct Batches<'a> {
+    scoped: &'a Scoped,
     pieces: Pin<Box<dyn Stream<Item = Result<Bytes>> + Send>>,
     framing: Option<Framing>,
     count: u64,
@@ -332,11 +415,14 @@ struct Batches {
     failed: Option<Error>,
 }
 
-impl Batches {
+impl Batches<'_> {
     async fn next(&mut self) -> Result<Option<Bytes>> {
         poll_fn(|cx| {
             while !self.ended && self.buf.len() < BATCH_BYTES {
-                let polled = catch_unwind(AssertUnwindSafe(|| self.pieces.as_mut().poll_next(cx)));
+                let polled = catch_unwind(AssertUnwindSafe(|| {
+                    let _scope = self.scoped.enter();
+                    self.pieces.as_mut().poll_next(cx)
+                }));
                 let piece = polled
                     .unwrap_or_else(|panic| Poll::Ready(Some(Err(Error::msg(describe(&*panic))))));
                 match piece {

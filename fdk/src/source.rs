@@ -3,13 +3,15 @@
 use std::fmt;
 use std::fs::File;
 use std::io::{self, Read, Write};
-use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
 use std::os::fd::{AsFd, BorrowedFd};
 use std::os::unix::fs::PermissionsExt;
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use bytes::Bytes;
+use http::header::{CONNECTION, CONTENT_LENGTH, CONTENT_TYPE, TRANSFER_ENCODING};
 use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode};
 use rustix::event::{PollFd, PollFlags, poll};
 use wire::{BodyLength, RequestHead};
@@ -17,6 +19,7 @@ use wire::{BodyLength, RequestHead};
 use crate::error::{Error, Result};
 use crate::frame;
 use crate::input::Input;
+use crate::log::Line;
 use crate::output::{Asked, Output};
 use crate::stdio;
 
@@ -38,7 +41,7 @@ pub(crate) struct Conn {
     speech: Speech,
     /// Away while a body is read behind the back of who waits for it.
     input: Option<Reader>,
-    pub(crate) output: Output<Box<dyn Write + Send>>,
+    pub(crate) output: Output<Box<dyn Sink>>,
     /// The caller's own request, where it is wrapped in another.
     wrapped: bool,
     /// It ends after this call.
@@ -78,18 +81,57 @@ impl Stream for TcpStream {
     }
 }
 
+/// Something to write to.
+pub(crate) trait Sink: Write + Send {
+    /// Ends both directions, whoever else holds the other one.
+    fn end(&self) {}
+}
+
+impl Sink for File {}
+
+impl Sink for UnixStream {
+    fn end(&self) {
+        let _ = self.shutdown(Shutdown::Both);
+    }
+}
+
+impl Sink for TcpStream {
+    fn end(&self) {
+        let _ = self.shutdown(Shutdown::Both);
+    }
+}
+
+/// A connection that is given up ends, also where its body is still being read.
+impl Drop for Conn {
+    fn drop(&mut self) {
+        self.output.writer().end();
+    }
+}
+
 /// A call that has come: its head, and its body if it came with it.
 #[derive(Debug)]
 pub(crate) struct Arrival {
     pub(crate) head: RequestHead,
     pub(crate) body: Option<Bytes>,
+    /// What is wrong with it, where it can be told apart from the next all the same.
+    pub(crate) flaw: Option<Error>,
+}
+
+impl Arrival {
+    fn of(head: RequestHead) -> Self {
+        Self {
+            head,
+            body: None,
+            flaw: None,
+        }
+    }
 }
 
 impl Conn {
     pub(crate) fn new(
         speech: Speech,
         reader: impl Stream + 'static,
-        writer: impl Write + Send + 'static,
+        writer: impl Sink + 'static,
     ) -> Self {
         Self {
             speech,
@@ -128,7 +170,7 @@ impl Conn {
             Speech::Http => {
                 let head = input.head()?;
                 self.last = head.as_ref().is_some_and(|head| says_close(&head.headers));
-                Ok(head.map(|head| Arrival { head, body: None }))
+                Ok(head.map(Arrival::of))
             }
             Speech::HttpStream => {
                 let Some(head) = input.head()? else {
@@ -137,7 +179,7 @@ impl Conn {
                 self.last = says_close(&head.headers);
                 let (head, wrapped) = unwrap(head)?;
                 self.wrapped = wrapped;
-                Ok(Some(Arrival { head, body: None }))
+                Ok(Some(Arrival::of(head)))
             }
             Speech::Json => frame::next_json(input),
             Speech::CloudEvent => frame::next_event(input),
@@ -170,7 +212,7 @@ impl Conn {
             }
             Speech::Plain => {
                 self.output.raw(&body)?;
-                frame::verdict(status, &body)
+                frame::verdict(asked, status, &body)
             }
         }
     }
@@ -178,6 +220,25 @@ impl Conn {
     /// Answers as if the server had wrapped a caller's request in this call, or had not.
     pub(crate) fn answer_within(&mut self, wrapped: bool) {
         self.wrapped = wrapped;
+    }
+
+    /// What the answer to this call has to know of it.
+    pub(crate) fn asked(&self, head: &RequestHead) -> Asked {
+        Asked::by(head, self.speech != Speech::Http)
+    }
+
+    /// The answer to a caller who wants no body, of which nobody knows how long it would be.
+    pub(crate) fn head_only(
+        &mut self,
+        asked: &Asked,
+        status: StatusCode,
+        headers: HeaderMap,
+    ) -> Result<()> {
+        if self.speech != Speech::Http {
+            return self.whole(asked, status, headers, Bytes::new());
+        }
+        self.output.begin(asked, status, headers)?;
+        Ok(self.output.push()?)
     }
 
     /// Whether a body can be sent as it comes.
@@ -201,7 +262,7 @@ impl Conn {
 }
 
 fn says_close(headers: &HeaderMap) -> bool {
-    let value = headers.get(http::header::CONNECTION);
+    let value = headers.get(CONNECTION);
     value.is_some_and(|value| value.as_bytes().eq_ignore_ascii_case(b"close"))
 }
 
@@ -263,17 +324,36 @@ impl Source {
         }
     }
 
+    /// The functions are ready: tells the server, where it waits to be told.
+    pub(crate) fn announce(&mut self) -> Result<()> {
+        match self {
+            Self::One(_) => Ok(()),
+            Self::Many(many) => many.announce(),
+        }
+    }
+
+    /// Whether somebody tries the functions out: no server has chosen one of them.
+    pub(crate) fn is_open_to_all(&self) -> bool {
+        matches!(self, Self::Many(many) if matches!(many.listener, Listener::Tcp(_)))
+    }
+
     /// Whether the process may go on where one connection cannot.
     pub(crate) fn survives(&self) -> bool {
         matches!(self, Self::Many(_))
     }
 }
 
+/// How long somebody who tries a function out may pause within a request.
+const PATIENCE: Duration = Duration::from_secs(30);
+const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
+
 /// A socket and those who have connected to it.
 #[derive(Debug)]
 pub(crate) struct Many {
     listener: Listener,
     idle: Vec<Conn>,
+    /// The name that the server waits for, and what is to be behind it.
+    name: Option<(PathBuf, String)>,
 }
 
 #[derive(Debug)]
@@ -300,6 +380,8 @@ impl Listener {
             Self::Tcp(listener) => {
                 let (stream, _) = listener.accept()?;
                 stream.set_nodelay(true)?;
+                // One call at a time: who stops in the middle of a request holds up all others.
+                stream.set_read_timeout(Some(PATIENCE))?;
                 let writer = stream.try_clone()?;
                 Ok(Conn::new(Speech::Http, stream, writer))
             }
@@ -309,7 +391,7 @@ impl Listener {
 
 impl Many {
     /// Listens where the server of today's Fn waits for a socket to appear. It takes what it finds
-    /// there for ready, so the name comes last.
+    /// there for ready, so the name comes [last](Self::announce).
     fn of_server() -> Result<Self> {
         let place = std::env::var("FN_LISTENER").unwrap_or_default();
         let Some(path) = place.strip_prefix("unix:").map(PathBuf::from) else {
@@ -327,9 +409,10 @@ impl Many {
         let listener = UnixListener::bind(folder.join(&hidden))?;
         // The server need not run as the same user.
         std::fs::set_permissions(folder.join(&hidden), std::fs::Permissions::from_mode(0o666))?;
-        std::os::unix::fs::symlink(Path::new(&hidden), &path)?;
         // What is printed is the log in this format too, and both streams are.
-        Ok(Self::over(Listener::Unix(listener)))
+        let mut many = Self::over(Listener::Unix(listener));
+        many.name = Some((path, hidden));
+        Ok(many)
     }
 
     /// Listens for any HTTP client, to try a function out.
@@ -351,7 +434,15 @@ impl Many {
         Self {
             listener,
             idle: Vec::new(),
+            name: None,
         }
+    }
+
+    fn announce(&mut self) -> Result<()> {
+        if let Some((path, hidden)) = self.name.take() {
+            std::os::unix::fs::symlink(Path::new(&hidden), &path)?;
+        }
+        Ok(())
     }
 
     fn next(&mut self) -> Result<(Conn, Arrival)> {
@@ -362,7 +453,9 @@ impl Many {
                 Ok(None) => {}
                 // Whoever speaks no HTTP is no reason to stop for others.
                 Err(error) => {
-                    let _ = writeln!(io::stderr(), "a connection was dropped: {error}");
+                    let mut line = Line::new("WARN", "", None);
+                    line.field("msg", &format_args!("a connection was dropped: {error}"));
+                    line.write();
                 }
             }
         }
@@ -391,7 +484,16 @@ impl Many {
             drop(asked);
             match ready {
                 Some(at) if at < self.idle.len() => return Ok(self.idle.swap_remove(at)),
-                Some(_) => self.idle.push(self.listener.accept()?),
+                Some(_) => match self.listener.accept() {
+                    Ok(conn) => self.idle.push(conn),
+                    Err(error) => {
+                        let mut line = Line::new("WARN", "", None);
+                        line.field("msg", &format_args!("cannot accept a connection: {error}"));
+                        line.write();
+                        // Most often for want of descriptors, which others will give back.
+                        std::thread::park_timeout(ACCEPT_PAUSE);
+                    }
+                },
                 None => {}
             }
         }
@@ -407,34 +509,55 @@ const FORWARDED: &str = "fn-http-h-";
 /// The caller's own request, and whether there is one: the server wraps what came by a trigger, and
 /// passes on as it is what came from a client of functions.
 fn unwrap(head: RequestHead) -> Result<(RequestHead, bool)> {
-    let text = |name: &HeaderName| head.headers.get(name).and_then(|value| value.to_str().ok());
+    let mut headers = HeaderMap::new();
+    let of_server = head
+        .headers
+        .iter()
+        .filter(|(name, _)| !name.as_str().starts_with(FORWARDED) && !is_forged(name.as_str()));
+    for (name, value) in of_server {
+        headers.try_append(name.clone(), value.clone())?;
+    }
+    let text = |name: &HeaderName| headers.get(name).and_then(|value| value.to_str().ok());
     let (Some(method), Some(url)) = (text(&METHOD), text(&URL)) else {
-        return Ok((head, false));
+        return Ok((RequestHead { headers, ..head }, false));
     };
     let method = Method::from_bytes(method.as_bytes())?;
     let target = match url.split_once("://") {
         Some((_, rest)) => rest.find('/').map_or("/", |start| &rest[start..]),
         None => url,
     };
-    let mut headers = HeaderMap::new();
+    let target = target.to_owned();
+    let url = HeaderValue::from_str(url)?;
+    let mut last = None;
     for (name, value) in &head.headers {
-        if let Some(own) = name.as_str().strip_prefix(FORWARDED) {
-            headers.try_append(HeaderName::from_bytes(own.as_bytes())?, value.clone())?;
-        } else if !headers.contains_key(name) {
-            headers.try_insert(name.clone(), value.clone())?;
+        let Some(own) = name.as_str().strip_prefix(FORWARDED) else {
+            continue;
+        };
+        // The platform's names are the platform's to say.
+        if own.starts_with("fn-") || own.starts_with("fn_") {
+            continue;
         }
+        let own = HeaderName::from_bytes(own.as_bytes())?;
+        // Equal names come one after the other.
+        if last.as_ref() != Some(&own) {
+            headers.remove(&own);
+        }
+        headers.try_append(own.clone(), value.clone())?;
+        last = Some(own);
     }
-    headers.try_insert(
-        HeaderName::from_static("fn_request_url"),
-        HeaderValue::from_str(url)?,
-    )?;
+    headers.try_insert(HeaderName::from_static("fn_request_url"), url)?;
     let head = RequestHead {
         method,
-        target: target.to_owned(),
+        target,
         headers,
         length: head.length,
     };
     Ok((head, true))
+}
+
+/// Names that this format's server never sets, and that mean something here.
+fn is_forged(name: &str) -> bool {
+    name.starts_with("fn_") || matches!(name, "fn-function" | "fn-control")
 }
 
 /// The answer in headers of the server's, which takes any other status for a failure.
@@ -444,7 +567,10 @@ fn wrap(wrapped: bool, status: StatusCode, headers: HeaderMap) -> Result<(Status
     for (name, value) in headers {
         last = name.or(last);
         let Some(name) = &last else { continue };
-        let plain = *name == http::header::CONTENT_TYPE || !wrapped;
+        if [CONTENT_LENGTH, TRANSFER_ENCODING, CONNECTION].contains(name) {
+            continue;
+        }
+        let plain = *name == CONTENT_TYPE || !wrapped;
         let name = if plain {
             name.clone()
         } else {

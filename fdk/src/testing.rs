@@ -164,7 +164,7 @@ impl TestCall {
         let head = head(self.method, self.target, self.headers);
         let found = {
             let path = path(&head.headers, &head.target);
-            app.find(&head.method, path, self.function.as_deref())
+            app.find(&head.method, path, self.function.as_deref(), false)
         };
         let response = match found {
             Ok(found) => {
@@ -173,7 +173,7 @@ impl TestCall {
                 if streams {
                     call = call.streaming(Body::of(self.body));
                 }
-                app.answer(found, call).await
+                app.answer(app.bind(found, call)).await
             }
             Err(response) => *response,
         };

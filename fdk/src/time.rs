@@ -90,6 +90,7 @@ pub(crate) async fn within<T>(time: Duration, future: impl Future<Output = T>) -
 
 /// How long to wait before another try, and how often to try.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Backoff {
     /// Most tries, the first included.
     pub tries: u32,
@@ -100,6 +101,16 @@ pub struct Backoff {
 }
 
 impl Backoff {
+    /// So many tries, the first included, with pauses between them that double from the first to
+    /// the longest.
+    pub const fn new(tries: u32, first: Duration, longest: Duration) -> Self {
+        Self {
+            tries,
+            first,
+            longest,
+        }
+    }
+
     /// For what sleeps until it is asked for, such as a database that scales to zero: five tries
     /// within three seconds.
     pub const fn wake() -> Self {
@@ -128,15 +139,17 @@ impl Backoff {
 pub async fn retry<T, E, F>(backoff: Backoff, mut attempt: impl FnMut() -> F) -> Result<T>
 where
     F: Future<Output = std::result::Result<T, E>>,
-    E: std::error::Error + Send + Sync + 'static,
+    E: Into<Error>,
 {
     let mut pause = backoff.first;
     let mut tries = 1;
     loop {
-        match attempt().await {
+        let error = match attempt().await {
             Ok(value) => return Ok(value),
-            Err(error) if tries < backoff.tries && is_passing(&error) => {}
-            Err(error) => return Err(Error::from(error)),
+            Err(error) => error.into(),
+        };
+        if tries >= backoff.tries || !error.source().is_some_and(is_passing) {
+            return Err(error);
         }
         sleep_until(Instant::now() + pause).await;
         pause = (pause * 2).min(backoff.longest);

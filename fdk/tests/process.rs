@@ -214,6 +214,17 @@ fn the_same_program_speaks_every_format() {
     assert_eq!(answers[0]["protocol"]["status_code"], 200);
     assert_eq!(answers[0]["content_type"], "text/plain; charset=utf-8");
 
+    // Its end is known whatever is in it, so it costs its caller an answer and nobody else's.
+    let odd = "{\"call_id\":7,\"body\":null}\n{\"body\":null}\n";
+    let output = call(&[("FN_FORMAT", "json")], &(odd.to_owned() + &json("c")));
+    let said = String::from_utf8_lossy(&output.stdout).into_owned();
+    let statuses: Vec<_> = said
+        .lines()
+        .map(|line| serde_json::from_str::<serde_json::Value>(line).expect("JSON"))
+        .map(|answer| answer["protocol"]["status_code"].as_u64())
+        .collect();
+    assert_eq!(statuses, [Some(400), Some(200), Some(200)]);
+
     let event = "{\"cloudEventsVersion\":\"0.1\",\"eventID\":\"7\",\"contentType\":\"application/json\",\
                  \"extensions\":{\"protocol\":{\"method\":\"POST\",\"request_url\":\"http://h/\"}},\
                  \"data\":{\"a\":[1]}}\n";
@@ -250,7 +261,8 @@ fn over_a_socket() {
     let plain =
         "POST /call HTTP/1.1\r\nHost: localhost\r\nFn-Call-Id: 8\r\nContent-Length: 2\r\n\r\nhi";
     let wrapped = "POST /call HTTP/1.1\r\nHost: localhost\r\nFn-Call-Id: 9\r\nContent-Length: 5\r\n\
-                   Fn-Http-Method: PUT\r\nFn-Http-Request-Url: http://h/t/a/f\r\nFn-Http-H-X-Own: 1\r\n\r\nquery";
+                   Fn-Http-Method: PUT\r\nFn-Http-Request-Url: http://h/t/a/f\r\nFn-Http-H-X-Own: 1\r\nFn-Http-H-Fn_call_id: forged\r\n\
+                   Fn-Http-H-Fn-Function: forged\r\n\r\nquery";
     for stream in [&mut first, &mut second] {
         for _ in 0..2 {
             let answer = exchange(stream, plain, "hi");
@@ -260,6 +272,13 @@ fn over_a_socket() {
         let answer = exchange(stream, wrapped, "query");
         assert!(answer.contains("Fn-Http-Status: 200\r\n"), "{answer}");
         assert!(answer.contains("Content-Type: text/plain"), "{answer}");
+        assert!(
+            answer.contains("Fn-Call-Id: 9\r\n"),
+            "the caller's is no id: {answer}"
+        );
+        // The request that brings it is no HEAD, so its answer has all that it says.
+        let answer = exchange(stream, &wrapped.replace("PUT", "HEAD"), "query");
+        assert!(answer.contains("Fn-Http-Status: 200\r\n"), "{answer}");
     }
     child.kill().expect("it runs still");
     child.wait().expect("its end");
@@ -315,6 +334,19 @@ fn the_index_is_told_without_a_startup() {
             .collect();
         assert_eq!(names, ["db", "double", "memory"]);
     }
+    // Elsewhere it is a call like any other, with a body that is no request.
+    let settings = [(ROLE, "app"), ("DB", "db"), ("FN_FN_NAME", "db")];
+    let hidden = "GET /t/a/db/2 HTTP/1.1\r\n\r\n";
+    let asked = format!(
+        "POST /t/a/db/1 HTTP/1.1\r\nFn-Control: index\r\nContent-Length: {}\r\n\r\n{hidden}",
+        hidden.len()
+    );
+    let output = call(&settings, &asked);
+    let text = String::from_utf8_lossy(&output.stdout).into_owned();
+    assert!(
+        text.ends_with("\r\n\r\ndb 1") && text.matches("HTTP/1.1").count() == 1,
+        "{text}"
+    );
     // One function without a route leaves that to func.yaml.
     let output = call(&[("FN_INDEXING", "1")], INDEX);
     let text = String::from_utf8_lossy(&output.stdout).into_owned();

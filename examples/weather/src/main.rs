@@ -48,7 +48,7 @@ fn app() -> App {
 /// Down: as many days as are wanted, none of which is kept.
 fn forecasts(Or(Query(range)): Or<Query<Range>>) -> impl IntoResponse {
     let days = stream::iter(1..=range.days).map(|day| {
-        let celsius = (day * 7 % 31) as i32 - 5;
+        let celsius = (day % 31 * 7 % 31) as i32 - 5;
         let summary = match celsius {
             ..0 => "freezing",
             0..10 => "chilly",

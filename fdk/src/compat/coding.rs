@@ -4,6 +4,8 @@ use std::fmt;
 
 use http::HeaderValue;
 use http::header::GetAll;
+use quick_xml::events::Event;
+use quick_xml::reader::Reader;
 use serde::de::{self, DeserializeOwned, Deserializer, MapAccess, SeqAccess, Visitor};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -107,12 +109,31 @@ pub(crate) fn decode<T: DeserializeOwned>(
     match format {
         ContentType::JSON => serde_json::from_slice(body).map_err(misfit),
         ContentType::YAML => serde_yaml::from_slice(body).map_err(misfit),
+        ContentType::XML if is_too_deep(text()?) => Err(misfit("it is nested too deep")),
         ContentType::XML => quick_xml::de::from_str(text()?).map_err(misfit),
         ContentType::Plain => {
-            T::deserialize(Text(text()?)).map_err(|error| misfit(error.into_error("body")))
+            T::deserialize(Text(text()?)).map_err(|error| misfit(error.into_error("body", false)))
         }
-        ContentType::URLEncoded => {
-            T::deserialize(Pairs::parse(body)).map_err(|error| misfit(error.into_error("body")))
+        ContentType::URLEncoded => T::deserialize(Pairs::parse(body))
+            .map_err(|error| misfit(error.into_error("body", false))),
+    }
+}
+
+/// As deep as JSON and YAML may be.
+const DEPTH: usize = 128;
+
+/// Whether a document would take more stack than there is: the parser calls itself for each level.
+fn is_too_deep(xml: &str) -> bool {
+    let mut reader = Reader::from_str(xml);
+    let mut depth: usize = 0;
+    loop {
+        match reader.read_event() {
+            Ok(Event::Start(_)) if depth == DEPTH => return true,
+            Ok(Event::Start(_)) => depth += 1,
+            Ok(Event::End(_)) => depth = depth.saturating_sub(1),
+            // Who reads it comes no further, either.
+            Ok(Event::Eof) | Err(_) => return false,
+            Ok(_) => {}
         }
     }
 }
@@ -385,6 +406,17 @@ mod tests {
             let error = decode::<u8>(format, b"").unwrap_err();
             assert_eq!(error.to_string(), "cannot read the input: it is empty");
             assert!(decode::<Order>(format, b"").is_err());
+        }
+    }
+
+    // Each level takes stack, and a caller may send many.
+    #[test]
+    fn what_is_nested_too_deep_is_refused() {
+        for (format, open, close) in [(JSON, "[", "]"), (YAML, "[", "]"), (XML, "<a>", "</a>")] {
+            let body = |depth: usize| open.repeat(depth) + "1" + &close.repeat(depth);
+            decode::<Value>(format, body(100).as_bytes()).unwrap();
+            let error = decode::<Value>(format, body(200_000).as_bytes()).unwrap_err();
+            assert!(error.is_user_error(), "{format:?}");
         }
     }
 

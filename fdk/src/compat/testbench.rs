@@ -175,6 +175,8 @@ impl Stream for Cursor<Vec<u8>> {}
 #[derive(Default, Clone)]
 struct Sink(Arc<Lock<Vec<u8>>>);
 
+impl crate::source::Sink for Sink {}
+
 impl Write for Sink {
     fn write(&mut self, data: &[u8]) -> io::Result<usize> {
         self.0.lock().extend_from_slice(data);
