@@ -415,7 +415,7 @@ mod tests {
         for (format, open, close) in [(JSON, "[", "]"), (YAML, "[", "]"), (XML, "<a>", "</a>")] {
             let body = |depth: usize| open.repeat(depth) + "1" + &close.repeat(depth);
             decode::<Value>(format, body(100).as_bytes()).unwrap();
-            let error = decode::<Value>(format, body(200_000).as_bytes()).unwrap_err();
+            let error = decode::<Value>(format, body(20_000).as_bytes()).unwrap_err();
             assert!(error.is_user_error(), "{format:?}");
         }
     }
