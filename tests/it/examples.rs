@@ -117,7 +117,7 @@ impl Duplex {
 
     /// Reads until `text` has come.
     async fn until(&mut self, text: &str) {
-        let mut piece = [0; 65536];
+        let mut piece = vec![0; 65536];
         while !self.seen.contains(text) {
             let read = self.stream.read(&mut piece).await.unwrap();
             assert!(read > 0, "no {text:?} in {:?}", self.seen);
