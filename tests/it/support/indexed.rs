@@ -4,17 +4,14 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Output;
 
-use tokio::sync::{Mutex, MutexGuard};
-
 use super::{Example, Gateway, run_cli, run_cli_with};
-
-/// The folder is one, and each test writes its own func.yaml there.
-static FOLDER: Mutex<()> = Mutex::const_new(());
 
 /// A folder whose image answers as the last part of its name says; see `examples/misbehave`.
 pub(crate) struct Indexed {
     dir: PathBuf,
-    _alone: MutexGuard<'static, ()>,
+    /// The folder and the names of its images are the same for all tests, also for those of
+    /// another run, and each test writes its own func.yaml there.
+    _alone: fs::File,
 }
 
 /// What a command said, and how it ended.
@@ -45,8 +42,11 @@ impl Said {
 
 impl Indexed {
     pub(crate) async fn folder() -> Self {
-        let alone = FOLDER.lock().await;
-        let dir = Path::new(env!("CARGO_TARGET_TMPDIR")).join("indexed");
+        let target = Path::new(env!("CARGO_TARGET_TMPDIR"));
+        let alone = fs::File::create(target.join("indexed.lock")).unwrap();
+        let waiting = tokio::task::spawn_blocking(move || alone.lock().map(|()| alone));
+        let alone = waiting.await.unwrap().unwrap();
+        let dir = target.join("indexed");
         let _ = fs::remove_dir_all(&dir);
         fs::create_dir_all(dir.join("src")).unwrap();
         let example = Example::Misbehave.folder();
