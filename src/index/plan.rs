@@ -98,12 +98,8 @@ impl Outcome {
 pub fn plan(index: &Index, app: &App, contents: Option<&AppContents>, choices: &Choices) -> Plan {
     let planner = Planner::new(index, app, contents, choices);
     let mut problems = planner.problems();
-    let skipped: BTreeSet<&str> = planner
-        .wanted
-        .iter()
-        .map(|declared| declared.name.as_str())
-        .filter(|name| problems.iter().any(|problem| problem.concerns(name)))
-        .collect();
+    let concerned = problems.iter().flat_map(Problem::functions);
+    let skipped: BTreeSet<String> = concerned.cloned().collect();
     let fatal = problems.iter().any(|problem| !problem.can_be_skipped());
     if fatal || (!problems.is_empty() && !choices.skip_invalid) {
         return Plan {
@@ -111,7 +107,7 @@ pub fn plan(index: &Index, app: &App, contents: Option<&AppContents>, choices: &
             ..Plan::default()
         };
     }
-    if skipped.len() == planner.wanted.len() && !skipped.is_empty() {
+    if planner.wanted.iter().all(|d| skipped.contains(&d.name)) {
         problems.push(Problem::general(
             "index: no function without problems is left",
         ));
@@ -189,6 +185,8 @@ impl<'a> Planner<'a> {
                 problems.push(Problem::general(unknown(key, name, &declared)));
             }
         }
+        let mut report = |text: String| problems.push(Problem::general(text));
+        limits("defaults: ", &self.choices.defaults, &mut report);
         for declared in &self.wanted {
             self.own_problems(declared, &mut problems);
         }
@@ -199,16 +197,7 @@ impl<'a> Planner<'a> {
         let name = declared.name.as_str();
         let mut report = |text: String| problems.push(Problem::of(name, text));
         if let Some(own) = self.choices.overrides.get(name) {
-            outside("memory", own.memory_mb, MAX_MEMORY_MB, &mut report);
-            let seconds = own.timeout_secs.map(u64::from);
-            outside("timeout", seconds, MAX_TIMEOUT_SECS.into(), &mut report);
-            let seconds = own.idle_timeout_secs.map(u64::from);
-            outside(
-                "idle_timeout",
-                seconds,
-                MAX_IDLE_TIMEOUT_SECS.into(),
-                &mut report,
-            );
+            limits("", own, &mut report);
         }
         let annotations = self.annotations(declared, None);
         if let Err(error) = Scale::for_format(&annotations, self.choices.format) {
@@ -293,7 +282,7 @@ impl<'a> Planner<'a> {
         origin(&function.image) == self.origin
     }
 
-    fn amendment(&self, skipped: &BTreeSet<&str>) -> (Vec<Row>, Amendment) {
+    fn amendment(&self, skipped: &BTreeSet<String>) -> (Vec<Row>, Amendment) {
         let mut amendment = Amendment {
             app: self.app_differs.then(|| self.app.clone()),
             ..Amendment::default()
@@ -314,7 +303,10 @@ impl<'a> Planner<'a> {
             if self.wanted.iter().any(|d| d.name == function.name) {
                 continue;
             }
-            let outcome = if self.choices.keep_missing {
+            let outcome = if skipped.contains(&function.name) {
+                // Its image wants it and cannot say how.
+                Outcome::Skipped
+            } else if self.choices.keep_missing {
                 Outcome::Kept
             } else {
                 amendment.removed_functions.push(function.id);
@@ -508,11 +500,27 @@ fn takes_the_same(wanted: &DeclaredTrigger, present: &Trigger) -> bool {
     pattern.shape() == shape && methods.overlap(wanted.methods)
 }
 
-fn outside(field: &str, value: Option<u64>, max: u64, report: &mut impl FnMut(String)) {
-    if let Some(value) = value
-        && !(1..=max).contains(&value)
-    {
-        report(format!("{field} {value} is outside 1..{max}"));
+/// Reports what of `own` nobody can have; `place` is in front of the fields.
+fn limits(place: &str, own: &Override, report: &mut impl FnMut(String)) {
+    let seconds = |secs: Option<u32>| secs.map(u64::from);
+    for (field, value, max) in [
+        ("memory", own.memory_mb, MAX_MEMORY_MB),
+        (
+            "timeout",
+            seconds(own.timeout_secs),
+            MAX_TIMEOUT_SECS.into(),
+        ),
+        (
+            "idle_timeout",
+            seconds(own.idle_timeout_secs),
+            MAX_IDLE_TIMEOUT_SECS.into(),
+        ),
+    ] {
+        if let Some(value) = value
+            && !(1..=max).contains(&value)
+        {
+            report(format!("{place}{field} {value} is outside 1..{max}"));
+        }
     }
 }
 

@@ -236,6 +236,10 @@ fn what_func_yaml_says_of_functions_has_to_fit_the_image() {
         ]
     );
     assert_eq!((plan.rows.len(), plan.amendment), (0, None));
+    let mut wanted = choices("shop:1");
+    wanted.defaults.memory_mb = Some(0);
+    let plan = super::plan(&shop(), &app, None, &wanted);
+    assert_eq!(texts(&plan), ["defaults: memory 0 is outside 1..8192"]);
 }
 
 #[test]
@@ -325,6 +329,15 @@ fn functions_with_problems_can_be_left_out_and_keep_what_was_deployed() {
     let after = amended(Some(contents), &app, &skipped);
     let add = after.functions.iter().find(|f| f.name == "add").unwrap();
     assert_eq!(add.image, "shop:1");
+    // Functions that the image itself says are broken are wanted, and stay.
+    let body = r#"{"fn_index":1,"functions":[{"name":"add"}],"errors":[{"function":"fib","message":"m"}]}"#;
+    let broken = plan(&read(body.as_bytes()), &app, Some(&after), &wanted);
+    assert_eq!(
+        outcomes(&broken),
+        ["add unchanged", "fib skipped", "resize removed"]
+    );
+    let twice = index_of(&json!([{"name": "a"}, {"name": "a", "triggers": []}]));
+    assert_eq!(plan(&twice, &app, None, &wanted).amendment, None);
     let none = plan(&index_of(&json!([{"name": "1"}])), &app, None, &wanted);
     assert_eq!(
         texts(&none).last().unwrap(),

@@ -42,11 +42,6 @@ impl Problem {
     pub(super) fn functions(&self) -> &[String] {
         &self.functions
     }
-
-    /// Whether it concerns this function.
-    pub fn concerns(&self, function: &str) -> bool {
-        self.functions.iter().any(|known| known == function)
-    }
 }
 
 impl fmt::Display for Problem {
