@@ -238,9 +238,14 @@ fn distinct<T: Ord>(all: impl Iterator<Item = T>) -> Vec<T> {
 /// The subjects in turns, so that a busy moment hits all of them.
 async fn measure(subjects: &[Subject], cell: Cell, time: Duration) -> anyhow::Result<Vec<Row>> {
     let mut rounds: BTreeMap<&str, Vec<Figures>> = BTreeMap::new();
+    // How long it takes until there are enough containers is a figure of its own.
+    let warm_up = match cell.lanes {
+        Lanes::Scaled => time * 3,
+        Lanes::These(_) => time / 2,
+    };
     for subject in subjects {
         let call = subject.call(cell.bytes, cell.lanes)?;
-        load::closed(&call, cell.connections, time / 2).await?;
+        load::closed(&call, cell.connections, warm_up).await?;
     }
     for _ in 0..ROUNDS {
         for subject in subjects {
