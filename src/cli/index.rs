@@ -53,10 +53,22 @@ pub(super) async fn run(args: &IndexArgs, session: &Session) -> anyhow::Result<(
     Ok(judge(&report)?)
 }
 
+/// A stranger's words, which may not move the cursor about.
+fn plain(text: &str) -> String {
+    let shown = |c: char| {
+        if c.is_control() {
+            c.escape_default().to_string()
+        } else {
+            c.to_string()
+        }
+    };
+    text.chars().map(shown).collect()
+}
+
 /// Notes what is odd, and fails where there is no valid index.
 pub(super) fn judge(report: &IndexReport) -> Result<(), Failure> {
-    for line in report.log.iter().map(|line| format!("stderr: {line}")) {
-        output::note(&line);
+    for line in &report.log {
+        output::note(&format!("stderr: {}", plain(line)));
     }
     for problem in &report.problems {
         output::note(problem);

@@ -204,7 +204,7 @@ fn judge(head: &wire::ResponseHead, body: Bytes) -> Result<Answer, Broken> {
     if head.status == StatusCode::NOT_IMPLEMENTED {
         return Ok(Answer::Declined);
     }
-    if !is_index(head) {
+    if !is_index(head) || head.status.is_server_error() {
         let found = match head.headers.get(CONTENT_TYPE) {
             None => "none".to_owned(),
             Some(value) => quoted(&String::from_utf8_lossy(value.as_bytes())),

@@ -5,7 +5,7 @@ use serde_json::Value;
 use super::diff::{FieldChange, described, differences};
 use super::origin::origin;
 use super::problem::{Problem, quoted, sorted};
-use super::read::{Declared, DeclaredTrigger, Index};
+use super::read::{Declared, DeclaredTrigger, Index, clashes};
 use crate::model::{
     Annotations, App, Config, DEFAULT_IDLE_TIMEOUT_SECS, DEFAULT_MEMORY_MB, DEFAULT_TIMEOUT_SECS,
     FnId, Format, Function, MAX_IDLE_TIMEOUT_SECS, MAX_MEMORY_MB, MAX_TIMEOUT_SECS,
@@ -96,10 +96,17 @@ impl Outcome {
 
 /// Compares what `index` declares with what `contents` has, and says what `app` is to have.
 pub fn plan(index: &Index, app: &App, contents: Option<&AppContents>, choices: &Choices) -> Plan {
-    let planner = Planner::new(index, app, contents, choices);
-    let mut problems = planner.problems();
-    let concerned = problems.iter().flat_map(Problem::functions);
-    let skipped: BTreeSet<String> = concerned.cloned().collect();
+    let mut planner = Planner::new(index, app, contents, choices);
+    // What is skipped stays as it is, and may be in the way of others.
+    let (mut problems, skipped) = loop {
+        let problems = planner.problems();
+        let concerned = problems.iter().flat_map(Problem::functions);
+        let skipped: BTreeSet<String> = concerned.cloned().collect();
+        if !choices.skip_invalid || skipped == planner.skipped {
+            break (problems, skipped);
+        }
+        planner.skipped = skipped;
+    };
     let fatal = problems.iter().any(|problem| !problem.can_be_skipped());
     if fatal || (!problems.is_empty() && !choices.skip_invalid) {
         return Plan {
@@ -130,6 +137,8 @@ struct Planner<'a> {
     choices: &'a Choices,
     origin: &'a str,
     wanted: Vec<&'a Declared>,
+    /// Of these nothing changes.
+    skipped: BTreeSet<String>,
     functions: BTreeMap<&'a str, &'a Function>,
     triggers: &'a [Trigger],
     app_differs: bool,
@@ -147,6 +156,7 @@ impl<'a> Planner<'a> {
         let is_wanted = |declared: &&Declared| only.is_empty() || only.contains(&declared.name);
         Self {
             wanted: index.functions.iter().filter(is_wanted).collect(),
+            skipped: BTreeSet::new(),
             functions: functions.iter().map(|f| (f.name.as_str(), f)).collect(),
             triggers: contents.map(|c| c.triggers.as_slice()).unwrap_or_default(),
             app_differs: contents.is_none_or(|contents| contents.app != *app),
@@ -169,6 +179,8 @@ impl<'a> Planner<'a> {
         let only = &self.choices.only;
         if !only.is_empty() {
             problems.retain(|problem| problem.functions().iter().all(|f| only.contains(f)));
+            // A clash of two may have been told as one with a third.
+            clashes(self.wanted.iter().copied(), &mut problems);
         }
         let only = self
             .choices
@@ -187,13 +199,19 @@ impl<'a> Planner<'a> {
         }
         let mut report = |text: String| problems.push(Problem::general(text));
         limits("defaults: ", &self.choices.defaults, &mut report);
+        let staying = self.staying();
         for declared in &self.wanted {
-            self.own_problems(declared, &mut problems);
+            self.own_problems(declared, &staying, &mut problems);
         }
         sorted(problems)
     }
 
-    fn own_problems(&self, declared: &Declared, problems: &mut Vec<Problem>) {
+    fn own_problems(
+        &self,
+        declared: &Declared,
+        staying: &[(&Function, &Trigger)],
+        problems: &mut Vec<Problem>,
+    ) {
         let name = declared.name.as_str();
         let mut report = |text: String| problems.push(Problem::of(name, text));
         if let Some(own) = self.choices.overrides.get(name) {
@@ -228,54 +246,21 @@ impl<'a> Planner<'a> {
                 quoted(origin(&present.image))
             ));
         }
-        self.trigger_problems(declared, problems);
-    }
-
-    /// Against what stays in the app; within the index it has been looked at.
-    fn trigger_problems(&self, declared: &Declared, problems: &mut Vec<Problem>) {
-        for trigger in &declared.triggers {
-            for (owner, other) in self.staying() {
-                let owners = [owner.name.as_str(), declared.name.as_str()];
-                let place = format!("trigger {}", quoted(&trigger.name));
-                if other.name == trigger.name {
-                    problems.push(Problem::between(
-                        &owners[1..],
-                        format!(
-                            "{place}: the name is taken by function {} of this app (function {})",
-                            quoted(owners[0]),
-                            quoted(owners[1])
-                        ),
-                    ));
-                }
-                if takes_the_same(trigger, other) {
-                    problems.push(Problem::between(
-                        &owners[1..],
-                        format!(
-                            "{place}: {} and {} match the same paths (functions {}, {})",
-                            other.source,
-                            trigger.source,
-                            quoted(owners[0]),
-                            quoted(owners[1])
-                        ),
-                    ));
-                }
-            }
-        }
+        let others = staying.iter().filter(|(owner, _)| owner.name != name);
+        trigger_problems(declared, others, problems);
     }
 
     /// Triggers of functions that this deployment leaves alone.
-    fn staying(&self) -> impl Iterator<Item = (&'a Function, &'a Trigger)> {
-        let by_id: BTreeMap<String, &Function> = self
-            .functions
-            .values()
-            .map(|f| (f.id.to_string(), *f))
-            .collect();
-        self.triggers.iter().filter_map(move |trigger| {
-            let owner = *by_id.get(&trigger.fn_id.to_string())?;
+    fn staying(&self) -> Vec<(&'a Function, &'a Trigger)> {
+        let by_id: BTreeMap<_, &Function> = self.functions.values().map(|f| (f.id, *f)).collect();
+        let all = self.triggers.iter().filter_map(|trigger| {
+            let owner = *by_id.get(&trigger.fn_id)?;
             let declared = self.wanted.iter().any(|d| d.name == owner.name);
             let leaves = self.is_ours(owner) && !self.choices.keep_missing;
-            (!declared && !leaves).then_some((owner, trigger))
-        })
+            let stays = !declared && !leaves || self.skipped.contains(&owner.name);
+            stays.then_some((owner, trigger))
+        });
+        all.collect()
     }
 
     fn is_ours(&self, function: &Function) -> bool {
@@ -485,6 +470,42 @@ fn trigger(wanted: &DeclaredTrigger, function: &Function, old: Option<&Trigger>)
         annotations,
         created_at: old.map_or(now, |t| t.created_at),
         updated_at: old.map_or(now, |t| t.updated_at),
+    }
+}
+
+/// Against what stays in the app; within the index it has been looked at.
+fn trigger_problems<'a>(
+    declared: &Declared,
+    staying: impl Iterator<Item = &'a (&'a Function, &'a Trigger)>,
+    problems: &mut Vec<Problem>,
+) {
+    for (owner, other) in staying {
+        for trigger in &declared.triggers {
+            let owners = [owner.name.as_str(), declared.name.as_str()];
+            let place = format!("trigger {}", quoted(&trigger.name));
+            if other.name == trigger.name {
+                problems.push(Problem::between(
+                    &owners[1..],
+                    format!(
+                        "{place}: the name is taken by function {} of this app (function {})",
+                        quoted(owners[0]),
+                        quoted(owners[1])
+                    ),
+                ));
+            }
+            if takes_the_same(trigger, other) {
+                problems.push(Problem::between(
+                    &owners[1..],
+                    format!(
+                        "{place}: {} and {} match the same paths (functions {}, {})",
+                        other.source,
+                        trigger.source,
+                        quoted(owners[0]),
+                        quoted(owners[1])
+                    ),
+                ));
+            }
+        }
     }
 }
 

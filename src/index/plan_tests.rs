@@ -347,6 +347,46 @@ fn functions_with_problems_can_be_left_out_and_keep_what_was_deployed() {
 }
 
 #[test]
+fn what_is_left_out_may_be_in_the_way() {
+    let app = an_app();
+    let at = |source: &str| json!([{"name": "t", "source": source}]);
+    let first = index_of(&json!([{"name": "a", "triggers": at("/x")}]));
+    let contents = amended(None, &app, &plan(&first, &app, None, &choices("shop:1")));
+    let mut wanted = choices("shop:2");
+    wanted.skip_invalid = true;
+    // By its path, and by the name of its trigger.
+    for triggers in [json!([{"name": "u", "source": "/x"}]), at("/z")] {
+        let second = index_of(&json!([
+            {"name": "a", "memory": 0, "triggers": at("/y")},
+            {"name": "b", "triggers": triggers},
+            {"name": "c"},
+        ]));
+        let second = plan(&second, &app, Some(&contents), &wanted);
+        assert_eq!(
+            outcomes(&second),
+            ["a skipped", "b skipped", "c created"],
+            "{triggers}"
+        );
+    }
+}
+
+#[test]
+fn a_clash_of_those_who_are_wanted_is_told_whoever_else_is_in_it() {
+    let app = an_app();
+    let index = index_of(&json!([
+        {"name": "a", "triggers": [{"name": "a", "source": "/p"}]},
+        {"name": "b", "triggers": [{"name": "b", "source": "/p"}]},
+        {"name": "c", "triggers": [{"name": "c", "source": "/p"}]},
+    ]));
+    let mut wanted = choices("shop:1");
+    wanted.only = vec!["b".to_owned(), "c".to_owned()];
+    assert_eq!(
+        texts(&plan(&index, &app, None, &wanted)),
+        ["trigger \"c\": /p is there twice (functions \"b\", \"c\")"]
+    );
+}
+
+#[test]
 fn what_others_keep_on_functions_and_triggers_stays() {
     let app = an_app();
     let first = plan(&shop(), &app, None, &choices("shop:1"));

@@ -12,6 +12,8 @@ use crate::model::{
 pub const MAX_ANSWER_BYTES: usize = 1 << 20;
 /// Most functions of one image.
 pub const MAX_FUNCTIONS: usize = 200;
+/// Most triggers of one function.
+const MAX_TRIGGERS: usize = 16;
 /// The version of the index that is understood.
 const VERSION: u64 = 1;
 const MAX_NAME: usize = 128;
@@ -137,7 +139,7 @@ fn whole(map: &Map<String, Value>, index: &mut Index, problems: &mut Vec<Problem
         index.functions.extend(function(at, value, problems));
     }
     names_differ(&index.functions, problems);
-    clashes(&index.functions, problems);
+    clashes(index.functions.iter(), problems);
     reported(map, problems);
 }
 
@@ -178,7 +180,9 @@ fn function(at: usize, value: &Value, problems: &mut Vec<Problem>) -> Option<Dec
     let mut members = Members::new(map, name, String::new(), problems);
     let declared = Declared {
         name: name.clone(),
-        description: members.text("description").unwrap_or_default().to_owned(),
+        description: members
+            .text("description")
+            .map_or_else(String::new, one_line),
         memory_mb: members.number("memory", MAX_MEMORY_MB),
         timeout_secs: members.seconds("timeout", MAX_TIMEOUT_SECS),
         idle_timeout_secs: members.seconds("idle_timeout", MAX_IDLE_TIMEOUT_SECS),
@@ -254,6 +258,12 @@ fn triggers_of(
         }];
     };
     let mut triggers = Vec::new();
+    if list.len() > MAX_TRIGGERS {
+        let count = list.len();
+        let text = format!("triggers: {count} of them, expected at most {MAX_TRIGGERS}");
+        problems.push(Problem::of(function, text));
+        return triggers;
+    }
     for (at, value) in list.iter().enumerate() {
         match value {
             Value::Object(map) => triggers.extend(trigger(function, map, problems)),
@@ -374,14 +384,13 @@ fn names_differ(functions: &[Declared], problems: &mut Vec<Problem>) {
 }
 
 /// No two triggers may have one name, or take one request.
-fn clashes(functions: &[Declared], problems: &mut Vec<Problem>) {
-    let all = || {
-        functions
-            .iter()
-            .flat_map(|f| f.triggers.iter().map(move |t| (f, t)))
-    };
+pub(super) fn clashes<'a>(
+    functions: impl Iterator<Item = &'a Declared>,
+    problems: &mut Vec<Problem>,
+) {
+    let all = functions.flat_map(|f| f.triggers.iter().map(move |t| (f, t)));
     let (mut names, mut shapes) = (BTreeMap::new(), BTreeMap::new());
-    for (function, trigger) in all() {
+    for (function, trigger) in all {
         let owner = (function.name.as_str(), trigger);
         let same_name: &mut Vec<_> = names.entry(trigger.name.as_str()).or_default();
         same_name.push(owner);

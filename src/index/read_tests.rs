@@ -350,3 +350,19 @@ proptest! {
         ]);
     }
 }
+
+#[test]
+fn a_function_has_no_more_triggers_than_anybody_needs() {
+    let triggers = |count: usize| -> Vec<_> {
+        let name = |n| json!({"name": format!("t{n}"), "source": format!("/{n}")});
+        (0..count).map(name).collect()
+    };
+    let fits = index_of(&json!([{"name": "f", "triggers": triggers(16)}]));
+    assert_eq!(fits.problems, []);
+    let large = index_of(&json!([{"name": "f", "triggers": triggers(17)}]));
+    let texts: Vec<_> = large.problems.iter().map(ToString::to_string).collect();
+    assert_eq!(
+        texts,
+        ["function \"f\": triggers: 17 of them, expected at most 16"]
+    );
+}

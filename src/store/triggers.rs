@@ -129,6 +129,13 @@ impl Triggers {
     }
 }
 
+/// Whether a parameter would lead out of where a function looks it up, as `../x` does for who takes
+/// it for a file's name.
+fn climbs(path: &str) -> bool {
+    let decoded = percent_decode_str(path).decode_utf8().unwrap_or_default();
+    decoded.split('/').any(|piece| matches!(piece, "." | ".."))
+}
+
 impl Node {
     fn child(&mut self, segment: &Segment) -> &mut Self {
         let kind = match segment {
@@ -182,7 +189,10 @@ impl Node {
         }
         self.parameters
             .iter()
-            .filter(|(kind, _)| kind.fits(&segment))
+            .filter(|(kind, _)| {
+                let all = if *kind == Kind::Rest { path } else { &*segment };
+                kind.fits(&segment) && !climbs(all)
+            })
             .find_map(|(kind, next)| {
                 let rest = rest.filter(|_| *kind != Kind::Rest);
                 next.find(rest, method, allowed)
@@ -271,6 +281,13 @@ mod tests {
             ("GET /files", "/files/{*rest}"),
             ("GET /files//x", "/files/{*rest}"),
             ("GET /old{brace", "/old{brace"),
+            // Nothing leads a function out of where it looks up what a parameter says.
+            ("GET /files/../x", "404"),
+            ("GET /files/a/%2e%2e/x", "404"),
+            ("GET /files/..%2Fx", "404"),
+            ("GET /a/..", "404"),
+            ("GET /a/x%2F..", "404"),
+            ("GET /files/..x/.y", "/files/{*rest}"),
             ("GET /nope/nope", "404"),
             ("GET nope", "404"),
         ] {

@@ -163,7 +163,7 @@ async fn lines_that_could_be_read_in_two_ways_are_refused() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_head_that_is_too_large_is_named_as_such() {
     let long = "x".repeat(70_000);
-    let many: String = (0..129).map(|i| format!("X-{i}: 1\r\n")).collect();
+    let many: String = (0..101).map(|i| format!("X-{i}: 1\r\n")).collect();
     let bytes = |text: String| text.into_bytes();
     let table = [
         (
@@ -207,7 +207,7 @@ async fn a_head_that_is_too_large_is_named_as_such() {
     let fits = format!(
         "GET /t/t/m?mode=len&{} HTTP/1.1\r\nHost: x\r\n{}\r\n",
         &long[..8000],
-        "A: b\r\n".repeat(127)
+        "A: b\r\n".repeat(99)
     );
     assert_eq!(Raw::sent(&gateway, fits).await.answer().await.status, 200);
 }
