@@ -21,6 +21,9 @@ use crate::{
     Streamed, raw, route,
 };
 
+#[path = "../../crates/wire/tests/codec/vectors.rs"]
+mod vectors;
+
 /// Hands out at most `size` bytes per read, and complains now and then as signals make it.
 struct Trickle {
     left: VecDeque<u8>,
@@ -642,3 +645,53 @@ fn head_is_sent_no_stream() {
     assert_eq!(answer.header("transfer-encoding"), "chunked");
     assert_eq!(answer.header("content-length"), "", "nobody knows");
 }
+
+// What the codec's own tests hold every peer to, cut at every byte.
+#[test]
+fn the_vectors_of_the_codec_are_answered_however_they_are_cut() {
+    for (name, input, body, rest, _) in vectors::REQUESTS {
+        let mut heads = vec![input.starts_with(b"HEAD ")];
+        heads.extend((!rest.is_empty()).then_some(false));
+        let mut whole = None;
+        for at in 0..=input.len() {
+            let output = Written::default();
+            let pieces = [&input[..at], &input[at..]].map(<[u8]>::to_vec);
+            let conn = Conn::new(Speech::Http, Pieces(pieces.into()), output.clone());
+            let result = block_on(async {
+                let app = App::new().function("f", route::any(""), |body: Bytes| body);
+                serve(
+                    app.ready(true).await?,
+                    Source::One(Some(Box::new(conn))),
+                    Here,
+                )
+                .await
+            });
+            assert!(result.is_ok(), "{name} at {at}: {result:?}");
+            let output = std::mem::take(&mut *output.0.lock());
+            let whole = whole.get_or_insert_with(|| output.clone());
+            assert_eq!(output, *whole, "{name} at {at}");
+        }
+        let answers = answers(&whole.unwrap_or_default(), &heads);
+        let length = answers[0].header("content-length");
+        assert_eq!(length, body.len().to_string(), "{name}");
+        let sent: &[u8] = if heads[0] { b"" } else { body };
+        assert_eq!(answers[0].body, sent, "{name}");
+    }
+}
+
+/// Hands out what it has piece by piece.
+struct Pieces(VecDeque<Vec<u8>>);
+
+impl Read for Pieces {
+    fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
+        // An empty one would be the end.
+        while self.0.front().is_some_and(Vec::is_empty) {
+            self.0.pop_front();
+        }
+        let piece = self.0.pop_front().unwrap_or_default();
+        buf[..piece.len()].copy_from_slice(&piece);
+        Ok(piece.len())
+    }
+}
+
+impl Stream for Pieces {}

@@ -62,6 +62,17 @@ async fn a_shop_of_three_functions_is_open_until_it_is_closed(backend: Backend) 
     assert_eq!(gateway.post("/t/a/items/tea", "").await.status, 405);
     said(&gateway, "config app a CLOSED 1").await.fine();
     assert_eq!(gateway.get("/t/a/items").await.status, 503);
+    // A startup that fails is told as such, and not tried over and over.
+    said(&gateway, "config app a PRICES nonsense").await.fine();
+    let failed = gateway.get("/t/a/items").await;
+    assert_eq!(failed.status, 502, "{}", failed.text());
+    eventually("the reason in the log", async || {
+        gateway.log().contains("startup failed: PRICES:")
+    })
+    .await;
+    said(&gateway, "config app a PRICES tea=1").await.fine();
+    said(&gateway, "unset config app a CLOSED").await.fine();
+    assert_eq!(gateway.get("/t/a/items/tea").await.text(), "1\n");
 }
 
 async fn logs_belong_to_their_call_and_a_crash_costs_one(backend: Backend) {

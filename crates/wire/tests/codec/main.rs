@@ -6,4 +6,5 @@ mod limits;
 mod properties;
 mod request;
 mod response;
+mod vectors;
 mod watch;
