@@ -212,10 +212,14 @@ fn url<'a>(headers: &'a HeaderMap, target: &'a str) -> &'a str {
 
 /// The path that the caller asked for.
 pub(crate) fn path<'a>(headers: &'a HeaderMap, target: &'a str) -> &'a str {
-    let url = url(headers, target);
-    let path = match url.split_once("://") {
+    let target = target_of(url(headers, target));
+    target.split(['?', '#']).next().unwrap_or_default()
+}
+
+/// Path and query of a URL, which may be no more than that.
+pub(crate) fn target_of(url: &str) -> &str {
+    match url.split_once("://") {
         Some((_, rest)) => rest.find('/').map_or("/", |start| &rest[start..]),
         None => url,
-    };
-    path.split(['?', '#']).next().unwrap_or_default()
+    }
 }

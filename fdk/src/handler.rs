@@ -54,6 +54,15 @@ macro_rules! arguments {
     };
 }
 
+/// Whether a function reads its body as it comes, which is refused where so many `readers` want it.
+const fn streams(any: bool, readers: u8) -> bool {
+    assert!(
+        !any || readers == 1,
+        "a body that is taken as it comes can be taken by one argument only"
+    );
+    any
+}
+
 macro_rules! handlers {
     ($($arg:ident $value:ident),*) => {
         impl<F, R, $($arg),*> Handler<(Plain, $($arg),*)> for F
@@ -62,15 +71,10 @@ macro_rules! handlers {
             R: IntoResponse,
             $($arg: FromCall,)*
         {
-            const STREAMS: bool = {
-                let streams = false $(|| $arg::STREAMS)*;
-                let readers = 0 $(+ $arg::READS_BODY as u8)*;
-                assert!(
-                    !streams || readers == 1,
-                    "a body that is taken as it comes can be taken by one argument only"
-                );
-                streams
-            };
+            const STREAMS: bool = streams(
+                false $(|| $arg::STREAMS)*,
+                0 $(+ $arg::READS_BODY as u8)*,
+            );
 
             fn call(&mut self, call: Call) -> Answer {
                 arguments!(call $($arg $value),*);
@@ -85,15 +89,10 @@ macro_rules! handlers {
             R::Output: IntoResponse,
             $($arg: FromCall,)*
         {
-            const STREAMS: bool = {
-                let streams = false $(|| $arg::STREAMS)*;
-                let readers = 0 $(+ $arg::READS_BODY as u8)*;
-                assert!(
-                    !streams || readers == 1,
-                    "a body that is taken as it comes can be taken by one argument only"
-                );
-                streams
-            };
+            const STREAMS: bool = streams(
+                false $(|| $arg::STREAMS)*,
+                0 $(+ $arg::READS_BODY as u8)*,
+            );
 
             fn call(&mut self, call: Call) -> Answer {
                 arguments!(call $($arg $value),*);

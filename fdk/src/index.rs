@@ -9,8 +9,8 @@ use crate::route::Needs;
 
 const CONTENT_TYPE: &str = "application/vnd.fn.index+json";
 
-/// Whether the server asks for the functions rather than for one of them to run. Callers cannot
-/// send this header.
+/// Whether the server asks for the functions rather than for one of them to run. Not every server
+/// keeps callers from sending this, so it counts only where it [is all](is_all) that is asked.
 pub(crate) fn is_asked(headers: &HeaderMap) -> bool {
     headers
         .get("fn-control")

@@ -16,6 +16,7 @@ use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode};
 use rustix::event::{PollFd, PollFlags, poll};
 use wire::{BodyLength, RequestHead};
 
+use crate::call::target_of;
 use crate::error::{Error, Result};
 use crate::frame;
 use crate::input::Input;
@@ -522,11 +523,7 @@ fn unwrap(head: RequestHead) -> Result<(RequestHead, bool)> {
         return Ok((RequestHead { headers, ..head }, false));
     };
     let method = Method::from_bytes(method.as_bytes())?;
-    let target = match url.split_once("://") {
-        Some((_, rest)) => rest.find('/').map_or("/", |start| &rest[start..]),
-        None => url,
-    };
-    let target = target.to_owned();
+    let target = target_of(url).to_owned();
     let url = HeaderValue::from_str(url)?;
     let mut last = None;
     for (name, value) in &head.headers {
