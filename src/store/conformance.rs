@@ -26,6 +26,7 @@ pub(super) async fn conformance(store: &dyn Store) {
     an_amendment_is_stored_as_a_whole_or_not_at_all(store).await;
     an_amendment_may_bring_its_app_along(store).await;
     concurrent_amendments_see_each_other(store).await;
+    what_is_deleted_during_an_amendment_stays_deleted(store).await;
     indexes_are_kept_by_digest_and_the_oldest_go(store).await;
     an_app_takes_all_that_is_its_own_along(store).await;
     concurrent_updates_all_count(store).await;
@@ -258,6 +259,47 @@ async fn concurrent_amendments_see_each_other(store: &dyn Store) {
     let mut counted: Vec<u64> = functions.iter().map(|f| f.memory_mb).collect();
     counted.sort_unstable();
     assert_eq!(counted, (1..=8).collect::<Vec<u64>>());
+}
+
+async fn what_is_deleted_during_an_amendment_stays_deleted(store: &dyn Store) {
+    let app = stored_app(store, "deleting").await;
+    let (f, g) = (a_function(&app, "f"), a_function(&app, "g"));
+    store.create_function(&f).await.unwrap();
+    store.create_function(&g).await.unwrap();
+    let (of_f, of_g) = (a_trigger(&f, "f", "/f"), a_trigger(&g, "g", "/g"));
+    store.create_trigger(&of_f).await.unwrap();
+    store.create_trigger(&of_g).await.unwrap();
+
+    let planned = tokio::sync::Notify::new();
+    let amend = async {
+        let mut change = |contents: Option<&AppContents>| {
+            let present = contents.unwrap();
+            // Many rows in front give the deletes the time to come in between.
+            let new = (0..200).map(|n| a_function(&app, &format!("new-{n}")));
+            let mut amendment = Amendment {
+                functions: new.chain(present.functions.clone()).collect(),
+                triggers: present.triggers[1..].to_vec(),
+                ..Amendment::default()
+            };
+            for function in &mut amendment.functions {
+                function.memory_mb = 77;
+            }
+            planned.notify_one();
+            Some(amendment)
+        };
+        store.amend("deleting", &mut change).await.unwrap();
+    };
+    let delete = async {
+        planned.notified().await;
+        let (function, trigger) =
+            tokio::join!(store.delete_function(f.id), store.delete_trigger(of_g.id));
+        (function.unwrap(), trigger.unwrap())
+    };
+    let (deleted, ()) = tokio::join!(delete, amend);
+    assert_eq!(deleted, (app.id, app.id));
+    let left = store.contents(app.id).await.unwrap();
+    assert!(left.functions.iter().all(|function| function.id != f.id));
+    assert_eq!(left.triggers, []);
 }
 
 async fn indexes_are_kept_by_digest_and_the_oldest_go(store: &dyn Store) {

@@ -141,7 +141,9 @@ fn found<T>(answer: Result<T, StoreError>) -> Result<bool, StoreError> {
 fn created(answer: Result<(), StoreError>) -> Result<Step, StoreError> {
     match answer {
         Ok(()) => Ok(Step::Created),
-        Err(StoreError::Conflict(conflict)) => Ok(Step::Skipped(format!("{conflict} is taken"))),
+        Err(taken @ (StoreError::Conflict(_) | StoreError::Clash { .. })) => {
+            Ok(Step::Skipped(taken.to_string()))
+        }
         Err(StoreError::NotFound(Resource::Function)) => {
             Ok(Step::Skipped("its function is not there".to_owned()))
         }

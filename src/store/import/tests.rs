@@ -110,12 +110,20 @@ async fn what_cannot_be_taken_over_is_named_and_stops_nothing_else() {
         INSERT INTO fns (id, name, app_id, image, format) VALUES
             ('01CQBJ9ZM5NG8G00GZJ0000004', 'f', '01CQBJ9ZM5NG8G00GZJ0000001', 'f:1', 'xml');
         INSERT INTO routes (app_id, path, image) VALUES
-            ('01CQBJ9ZM5NG8G00GZJ0000009', '/lost', 'i');";
+            ('01CQBJ9ZM5NG8G00GZJ0000009', '/lost', 'i');
+        INSERT INTO triggers SELECT '01CQBJ9ZM5NG8G00GZJ0000005', 'x', app_id, fn_id, '', '', type,
+            '/a/{x}', '{}' FROM triggers;
+        INSERT INTO triggers SELECT '01CQBJ9ZM5NG8G00GZJ0000006', 'y', app_id, fn_id, '', '', type,
+            '/a/{y}', '{}' FROM triggers WHERE name = 't';";
     fn_file(&file, more).await;
     let store = SqliteStore::open(dir.path().join("new.db")).await.unwrap();
     let source = FnDatabase::read(&file).await.unwrap();
     let report = source.write_to(&store, false).await.unwrap();
-    assert_eq!(report.created, one_each());
+    let created = Counts {
+        triggers: 2,
+        ..one_each()
+    };
+    assert_eq!(report.created, created);
     let skipped: Vec<_> = report
         .skipped
         .iter()
@@ -127,6 +135,7 @@ async fn what_cannot_be_taken_over_is_named_and_stops_nothing_else() {
             "app odd: its id \"x\" is no id",
             "function f: its format \"xml\" is unknown here",
             "route ?/lost: its app is not there",
+            "trigger shop y: trigger source /a/{y} matches the same paths as /a/{x}",
         ]
     );
 }

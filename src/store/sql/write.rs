@@ -76,31 +76,21 @@ macro_rules! impl_writes {
                 done.map(|_| ()).map_err(|e| refused(e, conflict, parent))
             }
 
-            async fn delete(
-                &self,
-                delete: Statement<'_, $Db>,
-                what: Resource,
-            ) -> Result<(), StoreError> {
-                let done = bounded(delete.execute(self.writer()))
-                    .await
-                    .map_err(unavailable)?;
-                match done.rows_affected() {
-                    0 => Err(StoreError::NotFound(what)),
-                    _ => Ok(()),
-                }
-            }
-
             async fn delete_from_app(
                 &self,
                 statement: &'static str,
                 id: String,
                 what: Resource,
             ) -> Result<AppId, StoreError> {
+                // An amendment under way would store again what it has read.
+                let mut tx = self.writing().await?;
                 let delete = query_scalar(statement).bind(id);
-                let app: Option<String> = bounded(delete.fetch_optional(self.writer()))
+                let app: Option<String> = bounded(delete.fetch_optional(&mut *tx))
                     .await
                     .map_err(unavailable)?;
-                record::parse("app id", &app.ok_or(StoreError::NotFound(what))?)
+                let app = record::parse("app id", &app.ok_or(StoreError::NotFound(what))?)?;
+                bounded(tx.commit()).await.map_err(unavailable)?;
+                Ok(app)
             }
 
             /// Fails if a trigger of the app takes requests that `trigger` takes, too.
@@ -188,20 +178,21 @@ macro_rules! impl_writes {
                 Ok(stored)
             }
 
-            async fn store_revised<T>(
+            /// Ends `tx` with a write of a row that has to be there.
+            async fn write_one<T>(
                 mut tx: Transaction<'static, $Db>,
                 what: Resource,
-                revised: T,
-                update: Statement<'_, $Db>,
+                answer: T,
+                write: Statement<'_, $Db>,
             ) -> Result<T, StoreError> {
-                let done = bounded(update.execute(&mut *tx))
+                let done = bounded(write.execute(&mut *tx))
                     .await
                     .map_err(unavailable)?;
                 if done.rows_affected() == 0 {
                     return Err(StoreError::NotFound(what));
                 }
                 bounded(tx.commit()).await.map_err(unavailable)?;
-                Ok(revised)
+                Ok(answer)
             }
         }
 
@@ -286,7 +277,7 @@ macro_rules! impl_writes {
                     .bind(encode("app annotations", &app.annotations)?)
                     .bind(app.syslog_url.clone())
                     .bind(app.updated_at.as_millis());
-                Self::store_revised(tx, Resource::App, app, update).await
+                Self::write_one(tx, Resource::App, app, update).await
             }
 
             async fn delete_app(&self, id: AppId) -> Result<(), StoreError> {
@@ -296,13 +287,7 @@ macro_rules! impl_writes {
                     .await
                     .map_err(unavailable)?;
                 let delete = query(sql::DELETE_APP).bind(id.to_string());
-                let done = bounded(delete.execute(&mut *tx))
-                    .await
-                    .map_err(unavailable)?;
-                if done.rows_affected() == 0 {
-                    return Err(StoreError::NotFound(Resource::App));
-                }
-                bounded(tx.commit()).await.map_err(unavailable)
+                Self::write_one(tx, Resource::App, (), delete).await
             }
 
             async fn create_route(&self, route: &Route) -> Result<(), StoreError> {
@@ -356,12 +341,12 @@ macro_rules! impl_writes {
                     .bind(encode("route config", &route.config)?)
                     .bind(encode("route annotations", &route.annotations)?)
                     .bind(route.updated_at.as_millis());
-                Self::store_revised(tx, Resource::Route, route, update).await
+                Self::write_one(tx, Resource::Route, route, update).await
             }
 
             async fn delete_route(&self, app: AppId, path: &str) -> Result<(), StoreError> {
                 let delete = query(sql::DELETE_ROUTE).bind(app.to_string()).bind(path);
-                self.delete(delete, Resource::Route).await
+                Self::write_one(self.writing().await?, Resource::Route, (), delete).await
             }
 
             async fn create_function(&self, function: &Function) -> Result<(), StoreError> {
@@ -392,7 +377,7 @@ macro_rules! impl_writes {
                     .bind(encode("function config", &function.config)?)
                     .bind(encode("function annotations", &function.annotations)?)
                     .bind(function.updated_at.as_millis());
-                Self::store_revised(tx, Resource::Function, function, update).await
+                Self::write_one(tx, Resource::Function, function, update).await
             }
 
             async fn delete_function(&self, id: FnId) -> Result<AppId, StoreError> {
@@ -428,7 +413,7 @@ macro_rules! impl_writes {
                     .bind(trigger.source.clone())
                     .bind(encode("trigger annotations", &trigger.annotations)?)
                     .bind(trigger.updated_at.as_millis());
-                Self::store_revised(tx, Resource::Trigger, trigger, update).await
+                Self::write_one(tx, Resource::Trigger, trigger, update).await
             }
 
             async fn delete_trigger(&self, id: TriggerId) -> Result<AppId, StoreError> {
