@@ -16,11 +16,12 @@ use tower_http::cors::{AllowOrigin, CorsLayer};
 use super::answers::Answers;
 use super::handle::{Body, Gateway};
 
-/// What Fn allows; a page cannot send another verb.
-const METHODS: [Method; 5] = [
+/// What Fn allows, and what triggers and the v1 API take beside it; a page cannot send another verb.
+const METHODS: [Method; 6] = [
     Method::GET,
     Method::POST,
     Method::PUT,
+    Method::PATCH,
     Method::HEAD,
     Method::DELETE,
 ];

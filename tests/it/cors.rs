@@ -50,7 +50,7 @@ async fn pages_of_the_sites_that_are_named_may_speak_to_every_path() {
         assert_eq!((asked.status, asked.text().as_str()), (200, ""), "{path}");
         assert_eq!(allowed(&asked.headers), Some(SITE), "{path}");
         let methods = &asked.headers["access-control-allow-methods"];
-        assert_eq!(methods, "GET,POST,PUT,HEAD,DELETE");
+        assert_eq!(methods, "GET,POST,PUT,PATCH,HEAD,DELETE");
         let headers = &asked.headers["access-control-allow-headers"];
         assert_eq!(headers, "content-type,authorization");
 
