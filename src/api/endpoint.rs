@@ -7,12 +7,7 @@ use http::uri::Authority;
 use http::{HeaderMap, Uri};
 
 use crate::api::router::ApiState;
-use crate::model::{Annotations, FnId};
-
-/// Where a function is called; the command line finds it by this name.
-const INVOKE_ENDPOINT: &str = "fnproject.io/fn/invokeEndpoint";
-/// Where a trigger is called.
-const HTTP_ENDPOINT: &str = "fnproject.io/trigger/httpEndpoint";
+use crate::model::{Annotations, FnId, INVOKE_ENDPOINT, TRIGGER_ENDPOINT};
 
 /// Scheme and host under which the client reaches this server, so that the endpoints in an
 /// answer work from where the client is.
@@ -54,7 +49,7 @@ impl Base {
     /// `annotations` with the address of the trigger.
     pub(super) fn on_trigger(&self, annotations: &mut Annotations, app: &str, source: &str) {
         let endpoint = self.trigger(app, source);
-        annotations.insert(HTTP_ENDPOINT.to_owned(), endpoint.into());
+        annotations.insert(TRIGGER_ENDPOINT.to_owned(), endpoint.into());
     }
 }
 
@@ -70,7 +65,7 @@ impl FromRequestParts<ApiState> for Base {
 /// Takes out what answers add: clients send back in an update what they have read.
 pub(super) fn strip(annotations: &mut Annotations) {
     annotations.remove(INVOKE_ENDPOINT);
-    annotations.remove(HTTP_ENDPOINT);
+    annotations.remove(TRIGGER_ENDPOINT);
 }
 
 /// Proxies append to a list; the first entry is what the client used.

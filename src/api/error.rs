@@ -9,12 +9,19 @@ use thiserror::Error;
 use utoipa::ToSchema;
 
 use crate::api::reply;
+use crate::model::InvalidValues;
 use crate::store::{Conflict, Resource, StoreError, WriteError};
 
 /// A value that cannot be stored; the text is shown to the client as it is.
 #[derive(Clone, Debug, Error, PartialEq, Eq)]
 #[error("{0}")]
 pub(super) struct Invalid(pub(super) Cow<'static, str>);
+
+impl From<InvalidValues> for Invalid {
+    fn from(error: InvalidValues) -> Self {
+        Self::new(error.text)
+    }
+}
 
 impl Invalid {
     pub(super) const fn new(text: &'static str) -> Self {
@@ -43,6 +50,9 @@ pub(super) enum ApiError {
     UnknownPath(String),
     #[error("wrong verb {0}")]
     WrongVerb(String),
+    /// Of something of which only few can be done at once.
+    #[error("{0}")]
+    Busy(String),
     #[error("no form of the answer is acceptable to the client")]
     NotAcceptable,
     #[error(transparent)]
@@ -110,6 +120,7 @@ impl ApiError {
                 StatusCode::NOT_ACCEPTABLE,
                 "unable to respond within acceptable response content types".into(),
             ),
+            Self::Busy(text) => (StatusCode::SERVICE_UNAVAILABLE, text.clone().into()),
             Self::Store(StoreError::NotFound(what)) => (
                 StatusCode::NOT_FOUND,
                 match what {

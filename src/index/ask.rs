@@ -6,9 +6,10 @@ use std::time::Duration;
 use bytes::{Buf, Bytes, BytesMut};
 use http::header::{ACCEPT, CONTENT_TYPE, HOST};
 use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode};
+use parking_lot::Mutex;
 use thiserror::Error;
 use tokio::io::AsyncReadExt;
-use tokio::sync::Semaphore;
+use tokio::sync::{Semaphore, SemaphorePermit};
 use tokio::time::{Instant, timeout};
 use wire::{BodyLength, DecodeError, Event, Limits, ResponseDecoder};
 
@@ -34,6 +35,9 @@ const AUTOPSY: Duration = Duration::from_secs(6);
 const LOG_LINES: usize = 10;
 /// Images asked at once: each takes a container beside those that serve calls.
 const AT_ONCE: usize = 2;
+/// Longest wait for others to have answered. An image that is well takes less than a second, so
+/// whoever waits for longer is held up by images that are not.
+const PATIENCE: Duration = Duration::from_secs(10);
 
 /// What an image answers when it is asked for its functions.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -58,6 +62,13 @@ pub struct Asked {
 /// Why there is no answer. `log` has the last lines of stderr.
 #[derive(Debug, Error)]
 pub enum AskError {
+    #[error(
+        "the image was not asked within {} seconds: the server asks {AT_ONCE} at once, and still \
+         waits for {}",
+        PATIENCE.as_secs(),
+        asked.join(" and ")
+    )]
+    Busy { asked: Vec<String> },
     #[error(transparent)]
     Launch(#[from] LaunchError),
     #[error("it did not answer within {} seconds", limit.as_secs_f64())]
@@ -78,7 +89,7 @@ impl AskError {
     /// The last lines that the image wrote to stderr.
     pub fn log(&self) -> &[String] {
         match self {
-            Self::Launch(_) => &[],
+            Self::Busy { .. } | Self::Launch(_) => &[],
             Self::TimedOut { log, .. }
             | Self::Ended { log, .. }
             | Self::Malformed { log, .. }
@@ -99,6 +110,24 @@ pub struct Indexer {
     launcher: Arc<dyn Launcher>,
     limit: Duration,
     places: Semaphore,
+    /// The images that are being asked, for those who wait for them.
+    asked: Mutex<Vec<String>>,
+}
+
+/// What entitles to ask an image.
+struct Place<'a> {
+    indexer: &'a Indexer,
+    reference: &'a str,
+    _permit: SemaphorePermit<'a>,
+}
+
+impl Drop for Place<'_> {
+    fn drop(&mut self) {
+        let mut asked = self.indexer.asked.lock();
+        if let Some(at) = asked.iter().position(|name| name == self.reference) {
+            asked.remove(at);
+        }
+    }
 }
 
 impl Indexer {
@@ -108,6 +137,7 @@ impl Indexer {
             launcher,
             limit,
             places: Semaphore::new(AT_ONCE),
+            asked: Mutex::default(),
         }
     }
 
@@ -119,13 +149,13 @@ impl Indexer {
     /// Runs one container of `image` to ask it for its functions; it is gone when this returns,
     /// or a moment later.
     pub async fn ask(&self, image: Arc<Image>, limit: Option<Duration>) -> Result<Asked, AskError> {
-        // Never closed.
-        let _place = self.places.acquire().await.ok();
+        let reference = image.reference.clone();
+        let _place = self.place(&reference).await?;
         let limit = limit.unwrap_or(self.limit);
         let begun = Instant::now();
         let mut instance = self.launcher.launch(&spec(image)).await?;
-        let answer = match timeout(limit, converse(&mut instance)).await {
-            Ok(Ok(answer)) => answer,
+        let (answer, spoke) = match timeout(limit, converse(&mut instance)).await {
+            Ok(Ok(heard)) => heard,
             Ok(Err(broken)) => return Err(explain(broken, instance).await),
             Err(_) => {
                 instance.control.kill();
@@ -138,7 +168,23 @@ impl Indexer {
         Ok(Asked {
             answer,
             took,
-            warnings: dismiss(instance).await,
+            warnings: dismiss(instance, spoke).await,
+        })
+    }
+
+    async fn place<'a>(&'a self, reference: &'a str) -> Result<Place<'a>, AskError> {
+        let permit = match timeout(PATIENCE, self.places.acquire()).await {
+            Ok(permit) => permit.expect("nobody closes the semaphore"),
+            Err(_) => {
+                let asked = self.asked.lock().clone();
+                return Err(AskError::Busy { asked });
+            }
+        };
+        self.asked.lock().push(reference.to_owned());
+        Ok(Place {
+            indexer: self,
+            reference,
+            _permit: permit,
         })
     }
 }
@@ -166,7 +212,8 @@ enum Broken {
     NoIndex(StatusCode, String),
 }
 
-async fn converse(instance: &mut Instance) -> Result<Answer, Broken> {
+/// The answer, and whether something came behind it.
+async fn converse(instance: &mut Instance) -> Result<(Answer, bool), Broken> {
     // A function that does not read may have ended, or answer all the same.
     let _ = write(&mut instance.stdin, request()).await;
     let limits = Limits {
@@ -192,12 +239,13 @@ async fn converse(instance: &mut Instance) -> Result<Answer, Broken> {
                 }
             }
             // Known from the head alone, of which nothing else is told then.
-            Err(DecodeError::BodyTooLarge { .. }) => return Ok(Answer::TooLong),
+            Err(DecodeError::BodyTooLarge { .. }) => return Ok((Answer::TooLong, false)),
             Err(error) => return Err(Broken::Malformed(error.to_string())),
         }
     }
     let head = head.expect("a decoder yields a head before the end");
-    judge(&head, body.freeze())
+    let answer = judge(&head, body.freeze())?;
+    Ok((answer, !inbox.is_empty()))
 }
 
 fn judge(head: &wire::ResponseHead, body: Bytes) -> Result<Answer, Broken> {
@@ -272,8 +320,8 @@ async fn explain(broken: Broken, instance: Instance) -> AskError {
     }
 }
 
-/// Ends a container that has answered.
-async fn dismiss(instance: Instance) -> Vec<String> {
+/// Ends a container that has answered, and maybe `spoke` on.
+async fn dismiss(instance: Instance, mut spoke: bool) -> Vec<String> {
     let Instance {
         mut stdin,
         mut stdout,
@@ -284,7 +332,6 @@ async fn dismiss(instance: Instance) -> Vec<String> {
     let end = async {
         poll_fn(|cx| stdin.poll_close(cx)).await;
         let mut rest = BytesMut::new();
-        let mut spoke = false;
         while let Ok(1..) = stdout.read_buf(&mut rest).await {
             spoke = true;
             rest.clear();

@@ -2,6 +2,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::time::Instant;
 
 use super::*;
 use crate::launcher::fake::{FakeIo, FakeLauncher};
@@ -136,6 +137,59 @@ async fn an_image_that_says_nothing_is_given_up_and_removed() {
     assert_eq!(error.to_string(), "it did not answer within 2 seconds");
     crate::launcher::Launcher::shutdown(&*fake).await;
     assert_eq!(fake.alive(), 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_waits_for_slow_images_is_told_which_after_a_while() {
+    let deaf = |io: FakeIo| async move {
+        let _open = io;
+        std::future::pending().await
+    };
+    let well = |mut io: FakeIo| async move {
+        io.stdout.write_all(GOOD.as_bytes()).await.unwrap();
+        0
+    };
+    let fake = FakeLauncher::default()
+        .image("o/slow:1", deaf)
+        .image("o/deaf:1", deaf)
+        .image("o/well:1", well);
+    let indexer = Indexer::new(Arc::new(fake), Duration::from_secs(30));
+    let ask = async |name: &str| {
+        let image = indexer.resolve(name).await.unwrap();
+        indexer.ask(Arc::new(image), None).await
+    };
+    // Nobody is named for longer than he is waited for.
+    for [first, second] in [["o/deaf:1", "o/slow:1"], ["o/slow:1", "o/slow:1"]] {
+        let others = async {
+            tokio::time::sleep(Duration::from_secs(1)).await;
+            let begun = Instant::now();
+            let busy = ask("o/well:1").await.unwrap_err();
+            assert_eq!(begun.elapsed().as_secs(), 10);
+            assert_eq!(
+                busy.to_string(),
+                format!(
+                    "the image was not asked within 10 seconds: the server asks 2 at once, and \
+                     still waits for {first} and {second}"
+                )
+            );
+            // They have a limit of their own, which is near.
+            tokio::time::sleep(Duration::from_secs(15)).await;
+            ask("o/well:1").await.unwrap();
+        };
+        let (first, second, ()) = tokio::join!(ask(first), ask(second), others);
+        for timed_out in [first, second] {
+            assert!(matches!(timed_out, Err(AskError::TimedOut { .. })));
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_comes_behind_an_answer_is_noticed_however_it_comes() {
+    let at_once: &str = Box::leak(format!("{GOOD} and more").into_boxed_str());
+    let (asked, _) = ask(at_once, 0).await;
+    let asked = asked.unwrap();
+    assert_eq!(asked.answer, Answer::Index("{}".into()));
+    assert_eq!(asked.warnings, ["it wrote more than its answer to stdout"]);
 }
 
 #[tokio::test(start_paused = true)]

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use crate::model::{Function, Methods, Trigger};
+use crate::model::{Function, Trigger};
 
 /// One value that becomes another; neither is shown where it may be a secret.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -61,6 +61,5 @@ fn keys<V: PartialEq>(
 
 /// A trigger in a few words.
 pub(super) fn described(trigger: &Trigger) -> String {
-    let methods = Methods::of(&trigger.annotations).unwrap_or(Methods::ANY);
-    format!("{methods} {}", trigger.source)
+    format!("{} {}", trigger.methods(), trigger.source)
 }

@@ -34,4 +34,6 @@ pub use diff::FieldChange;
 pub use origin::origin;
 pub use plan::{Choices, Outcome, Override, Plan, Row, plan};
 pub use problem::Problem;
-pub use read::{Declared, DeclaredTrigger, Expects, Index, MAX_ANSWER_BYTES, MAX_FUNCTIONS, read};
+pub use read::{
+    Declared, DeclaredTrigger, ExpectedValue, Expects, Index, MAX_ANSWER_BYTES, MAX_FUNCTIONS, read,
+};

@@ -1,3 +1,4 @@
+use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::Value;
@@ -10,7 +11,7 @@ use crate::model::{
     Annotations, App, Config, DEFAULT_IDLE_TIMEOUT_SECS, DEFAULT_MEMORY_MB, DEFAULT_TIMEOUT_SECS,
     FnId, Format, Function, MAX_IDLE_TIMEOUT_SECS, MAX_MEMORY_MB, MAX_TIMEOUT_SECS,
     METHODS_ANNOTATION, Methods, Pattern, SCALE_ANNOTATION, STREAMING_ANNOTATION, Scale, Timestamp,
-    Trigger, TriggerId, nearest,
+    Trigger, TriggerId, check_annotations, check_config, nearest,
 };
 use crate::store::{Amendment, AppContents};
 
@@ -144,6 +145,23 @@ struct Planner<'a> {
     app_differs: bool,
 }
 
+/// Triggers of functions that this deployment leaves alone.
+#[derive(Default)]
+struct Staying<'a> {
+    by_name: BTreeMap<&'a str, Vec<&'a Function>>,
+    by_shape: BTreeMap<Cow<'a, str>, Vec<(&'a Function, &'a Trigger)>>,
+}
+
+impl<'a> Staying<'a> {
+    fn add(&mut self, owner: &'a Function, trigger: &'a Trigger) {
+        let same_name = self.by_name.entry(&trigger.name).or_default();
+        same_name.push(owner);
+        let shape = Pattern::shape_of(&trigger.source);
+        let same_shape = self.by_shape.entry(shape).or_default();
+        same_shape.push((owner, trigger));
+    }
+}
+
 impl<'a> Planner<'a> {
     fn new(
         index: &'a Index,
@@ -209,7 +227,7 @@ impl<'a> Planner<'a> {
     fn own_problems(
         &self,
         declared: &Declared,
-        staying: &[(&Function, &Trigger)],
+        staying: &Staying<'_>,
         problems: &mut Vec<Problem>,
     ) {
         let name = declared.name.as_str();
@@ -217,14 +235,20 @@ impl<'a> Planner<'a> {
         if let Some(own) = self.choices.overrides.get(name) {
             limits("", own, &mut report);
         }
-        let annotations = self.annotations(declared, None);
-        if let Err(error) = Scale::for_format(&annotations, self.choices.format) {
+        let present = self.functions.get(name).copied();
+        let function = self.function(declared, present);
+        if let Err(error) = Scale::for_format(&function.annotations, self.choices.format) {
             report(format!("scale.{error}"));
         }
-        let config = self.config(declared, self.functions.get(name).copied());
+        let config = &function.config;
         let has = |name: &String| self.app.config.contains_key(name) || config.contains_key(name);
-        for missing in declared.expects.config.iter().filter(|name| !has(name)) {
-            let missing = quoted(missing);
+        let required = declared
+            .expects
+            .config
+            .iter()
+            .filter(|value| value.required);
+        for missing in required.filter(|value| !has(&value.name)) {
+            let missing = quoted(&missing.name);
             report(format!(
                 "expects.config {missing} has no value, expected one in func.yaml or in the app's \
                  config"
@@ -237,7 +261,7 @@ impl<'a> Planner<'a> {
                  config"
             ));
         }
-        if let Some(present) = self.functions.get(name)
+        if let Some(present) = present
             && origin(&present.image) != self.origin
         {
             report(format!(
@@ -246,21 +270,30 @@ impl<'a> Planner<'a> {
                 quoted(origin(&present.image))
             ));
         }
-        let others = staying.iter().filter(|(owner, _)| owner.name != name);
-        trigger_problems(declared, others, problems);
+        if let Err(error) = check_annotations(&function.annotations) {
+            problems.push(Problem::of_values(name, "annotations", &error));
+        }
+        if let Err(error) = check_config(&function.config) {
+            problems.push(Problem::of_values(name, "config", &error));
+        }
+        trigger_problems(declared, staying, problems);
     }
 
-    /// Triggers of functions that this deployment leaves alone.
-    fn staying(&self) -> Vec<(&'a Function, &'a Trigger)> {
+    fn staying(&self) -> Staying<'a> {
         let by_id: BTreeMap<_, &Function> = self.functions.values().map(|f| (f.id, *f)).collect();
-        let all = self.triggers.iter().filter_map(|trigger| {
-            let owner = *by_id.get(&trigger.fn_id)?;
-            let declared = self.wanted.iter().any(|d| d.name == owner.name);
+        let wanted: BTreeSet<&str> = self.wanted.iter().map(|d| d.name.as_str()).collect();
+        let mut staying = Staying::default();
+        for trigger in self.triggers {
+            let Some(owner) = by_id.get(&trigger.fn_id).copied() else {
+                continue;
+            };
+            let declared = wanted.contains(owner.name.as_str());
             let leaves = self.is_ours(owner) && !self.choices.keep_missing;
-            let stays = !declared && !leaves || self.skipped.contains(&owner.name);
-            stays.then_some((owner, trigger))
-        });
-        all.collect()
+            if !declared && !leaves || self.skipped.contains(&owner.name) {
+                staying.add(owner, trigger);
+            }
+        }
+        staying
     }
 
     fn is_ours(&self, function: &Function) -> bool {
@@ -474,51 +507,41 @@ fn trigger(wanted: &DeclaredTrigger, function: &Function, old: Option<&Trigger>)
 }
 
 /// Against what stays in the app; within the index it has been looked at.
-fn trigger_problems<'a>(
-    declared: &Declared,
-    staying: impl Iterator<Item = &'a (&'a Function, &'a Trigger)>,
-    problems: &mut Vec<Problem>,
-) {
-    for (owner, other) in staying {
-        for trigger in &declared.triggers {
-            let owners = [owner.name.as_str(), declared.name.as_str()];
-            let place = format!("trigger {}", quoted(&trigger.name));
-            if other.name == trigger.name {
-                problems.push(Problem::between(
-                    &owners[1..],
-                    format!(
-                        "{place}: the name is taken by function {} of this app (function {})",
-                        quoted(owners[0]),
-                        quoted(owners[1])
-                    ),
-                ));
-            }
-            if takes_the_same(trigger, other) {
-                problems.push(Problem::between(
-                    &owners[1..],
-                    format!(
-                        "{place}: {} and {} match the same paths (functions {}, {})",
-                        other.source,
-                        trigger.source,
-                        quoted(owners[0]),
-                        quoted(owners[1])
-                    ),
-                ));
-            }
+fn trigger_problems(declared: &Declared, staying: &Staying<'_>, problems: &mut Vec<Problem>) {
+    let name = declared.name.as_str();
+    let of_another = |owner: &Function| owner.name != name;
+    for trigger in &declared.triggers {
+        let mut report = |text: String| {
+            let text = format!("trigger {}: {text}", quoted(&trigger.name));
+            problems.push(Problem::between(&[name], text));
+        };
+        let same_name = staying.by_name.get(trigger.name.as_str());
+        if let Some(owner) = same_name.and_then(|all| all.iter().find(|owner| of_another(owner))) {
+            report(format!(
+                "the name is taken by function {} of this app (function {})",
+                quoted(&owner.name),
+                quoted(name)
+            ));
+        }
+        let Some(pattern) = &trigger.pattern else {
+            continue;
+        };
+        let same_shape = staying.by_shape.get(pattern.shape().as_str());
+        let clash = same_shape.and_then(|all| {
+            all.iter().find(|(owner, other)| {
+                of_another(owner) && other.methods().overlap(trigger.methods)
+            })
+        });
+        if let Some((owner, other)) = clash {
+            report(format!(
+                "{} and {} match the same paths (functions {}, {})",
+                other.source,
+                trigger.source,
+                quoted(&owner.name),
+                quoted(name)
+            ));
         }
     }
-}
-
-fn takes_the_same(wanted: &DeclaredTrigger, present: &Trigger) -> bool {
-    let Some(pattern) = &wanted.pattern else {
-        return false;
-    };
-    let methods = Methods::of(&present.annotations).unwrap_or(Methods::ANY);
-    let shape = match Pattern::parse(&present.source) {
-        Ok(present) => present.shape(),
-        Err(_) => present.source.clone(),
-    };
-    pattern.shape() == shape && methods.overlap(wanted.methods)
 }
 
 /// Reports what of `own` nobody can have; `place` is in front of the fields.

@@ -3,8 +3,8 @@ use serde_json::json;
 use super::read_tests::index_of;
 use super::*;
 use crate::model::{
-    App, AppId, Format, Function, METHODS_ANNOTATION, SCALE_ANNOTATION, STREAMING_ANNOTATION,
-    Timestamp, Trigger, TriggerId,
+    Annotations, App, AppId, Format, Function, METHODS_ANNOTATION, SCALE_ANNOTATION,
+    STREAMING_ANNOTATION, Timestamp, Trigger, TriggerId,
 };
 use crate::store::AppContents;
 
@@ -418,4 +418,54 @@ fn what_others_keep_on_functions_and_triggers_stays() {
             .all(|f| f.config["SET"] == "by hand" && f.annotations["by"] == "hand")
     );
     assert_eq!(after.triggers.len(), contents.triggers.len());
+}
+
+#[test]
+fn limits_hold_for_what_comes_together_from_all_sides() {
+    let app = an_app();
+    let annotations = |prefix: &str, count: usize| -> Annotations {
+        let one = |n| (format!("{prefix}/{n}"), json!(1));
+        (0..count).map(one).collect()
+    };
+    let index = index_of(&json!([
+        {"name": "f", "annotations": annotations("image", 60)},
+        {"name": "g", "annotations": annotations("image", 10)},
+    ]));
+    let mut wanted = choices("shop:1");
+    wanted.annotations = annotations("yaml", 60);
+    assert_eq!(
+        texts(&plan(&index, &app, None, &wanted)),
+        [
+            "function \"f\": annotations: Invalid annotation change, new key(s) exceed maximum permitted number of annotations keys (100)"
+        ]
+    );
+    wanted.skip_invalid = true;
+    let skipped = plan(&index, &app, None, &wanted);
+    assert_eq!(outcomes(&skipped), ["f skipped", "g created"]);
+
+    // What is there already counts.
+    let contents = amended(None, &app, &plan(&index, &app, None, &choices("shop:1")));
+    let mut later = choices("shop:2");
+    later.annotations = annotations("yaml", 95);
+    assert_eq!(texts(&plan(&index, &app, Some(&contents), &later)).len(), 2);
+
+    let mut wanted = choices("shop:1");
+    let large = |name: &str, bytes: usize| (name.to_owned(), "x".repeat(bytes));
+    wanted.defaults.config = ["A", "B", "C", "D"].map(|name| large(name, 131_000)).into();
+    let own = |name: &str, bytes: usize| Override {
+        config: [large(name, bytes)].into(),
+        ..Override::default()
+    };
+    wanted.overrides = [
+        ("f".to_owned(), own("E", 131_071)),
+        ("g".to_owned(), own("E", 131_069)),
+    ]
+    .into();
+    assert_eq!(
+        texts(&plan(&index, &app, None, &wanted)),
+        [
+            "function \"f\": config \"E\": Invalid config value length, a config key and its value may not be larger than 131070 bytes together",
+            "function \"g\": config: Invalid config change, all config keys and values may not be larger than 524288 bytes together",
+        ]
+    );
 }

@@ -1,5 +1,7 @@
 use std::fmt;
 
+use crate::model::InvalidValues;
+
 /// Something that keeps functions from being deployed, in one line.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Problem {
@@ -22,6 +24,14 @@ impl Problem {
         Self {
             text: format!("function {}: {text}", quoted(function)),
             functions: vec![function.to_owned()],
+        }
+    }
+
+    /// With the function's configuration or annotations.
+    pub(super) fn of_values(function: &str, field: &str, error: &InvalidValues) -> Self {
+        match &error.key {
+            Some(key) => Self::of(function, format_args!("{field} {}: {error}", quoted(key))),
+            None => Self::of(function, format_args!("{field}: {error}")),
         }
     }
 

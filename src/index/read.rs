@@ -5,15 +5,20 @@ use serde_json::{Map, Value};
 use super::problem::{Problem, quoted, sorted};
 use super::value::{Members, shown};
 use crate::model::{
-    Annotations, MAX_IDLE_TIMEOUT_SECS, MAX_MEMORY_MB, MAX_TIMEOUT_SECS, Methods, Pattern,
+    Annotations, INVOKE_ENDPOINT, MAX_IDLE_TIMEOUT_SECS, MAX_MEMORY_MB, MAX_TIMEOUT_SECS, Methods,
+    Pattern, TRIGGER_ENDPOINT, check_annotations,
 };
 
 /// Longest answer that is read.
 pub const MAX_ANSWER_BYTES: usize = 1 << 20;
 /// Most functions of one image.
 pub const MAX_FUNCTIONS: usize = 200;
-/// Most triggers of one function.
+/// Most triggers of one function, and methods of one trigger.
 const MAX_TRIGGERS: usize = 16;
+/// Most values of one kind that a function expects.
+const MAX_EXPECTED: usize = 100;
+/// Most faults of its own that an image is heard of.
+const MAX_ERRORS: usize = 100;
 /// The version of the index that is understood.
 const VERSION: u64 = 1;
 const MAX_NAME: usize = 128;
@@ -22,6 +27,8 @@ const MAX_TRIGGER_NAME: usize = 255;
 const HTTP: &str = "http";
 /// Names that other things of a platform have.
 const RESERVED: [&str; 1] = ["host"];
+/// Annotations that the platform itself makes.
+const RESERVED_ANNOTATIONS: [&str; 2] = [INVOKE_ENDPOINT, TRIGGER_ENDPOINT];
 
 /// What an image says about its functions.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -49,13 +56,20 @@ pub struct Declared {
     pub annotations: Annotations,
 }
 
-/// What a function cannot do without.
+/// What a function wants to be given.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Expects {
-    /// Names of configuration values.
-    pub config: Vec<String>,
-    /// Names of secrets.
+    pub config: Vec<ExpectedValue>,
+    /// Names of secrets, without which it does not work.
     pub secrets: Vec<String>,
+}
+
+/// A configuration value that a function reads.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ExpectedValue {
+    pub name: String,
+    /// It does not work without.
+    pub required: bool,
 }
 
 /// A path that calls a function.
@@ -176,6 +190,13 @@ fn function(at: usize, value: &Value, problems: &mut Vec<Problem>) -> Option<Dec
     };
     if let Err(rule) = check_name(name) {
         problems.push(Problem::of(name, rule));
+        if name.len() > MAX_NAME {
+            // Each further problem would hold the name once more.
+            return Some(Declared {
+                name: name.clone(),
+                ..Declared::default()
+            });
+        }
     }
     let mut members = Members::new(map, name, String::new(), problems);
     let declared = Declared {
@@ -205,8 +226,16 @@ fn function(at: usize, value: &Value, problems: &mut Vec<Problem>) -> Option<Dec
             ));
         }
     }
-    let triggers = members.list("triggers");
+    for key in RESERVED_ANNOTATIONS {
+        if declared.annotations.contains_key(key) {
+            members.report(format_args!("annotations {key:?} is the platform's own"));
+        }
+    }
+    let triggers = members.list("triggers", MAX_TRIGGERS);
     let expects = members.object("expects");
+    if let Err(error) = check_annotations(&declared.annotations) {
+        problems.push(Problem::of_values(name, "annotations", &error));
+    }
     Some(Declared {
         triggers: triggers_of(name, triggers, problems),
         expects: expects.map_or_else(Expects::default, |map| expected(name, map, problems)),
@@ -258,12 +287,6 @@ fn triggers_of(
         }];
     };
     let mut triggers = Vec::new();
-    if list.len() > MAX_TRIGGERS {
-        let count = list.len();
-        let text = format!("triggers: {count} of them, expected at most {MAX_TRIGGERS}");
-        problems.push(Problem::of(function, text));
-        return triggers;
-    }
     for (at, value) in list.iter().enumerate() {
         match value {
             Value::Object(map) => triggers.extend(trigger(function, map, problems)),
@@ -303,7 +326,7 @@ fn trigger(
         ));
         return None;
     }
-    let methods = match members.texts("methods").map(Methods::parse) {
+    let methods = match members.texts("methods", MAX_TRIGGERS).map(Methods::parse) {
         None => Methods::ANY,
         Some(Ok(methods)) => methods,
         Some(Err(error)) => {
@@ -336,17 +359,22 @@ fn trigger(
 fn expected(function: &str, map: &Map<String, Value>, problems: &mut Vec<Problem>) -> Expects {
     let mut members = Members::new(map, function, "expects.".to_owned(), problems);
     let mut expects = Expects::default();
-    for value in members.list("config").unwrap_or_default() {
-        let name = match value {
-            Value::String(name) => Some((name.as_str(), true)),
-            other => other.get("name").and_then(Value::as_str).map(|name| {
-                let required = other.get("required").and_then(Value::as_bool);
-                (name, required.unwrap_or(false))
-            }),
+    for value in members.list("config", MAX_EXPECTED).unwrap_or_default() {
+        let named = match value {
+            Value::String(name) => Some((name, true)),
+            other => match other.get("name") {
+                Some(Value::String(name)) => {
+                    let required = other.get("required").and_then(Value::as_bool);
+                    Some((name, required.unwrap_or(false)))
+                }
+                _ => None,
+            },
         };
-        match name {
-            Some((name, true)) => expects.config.push(name.to_owned()),
-            Some((_, false)) => {}
+        match named {
+            Some((name, required)) => expects.config.push(ExpectedValue {
+                name: name.clone(),
+                required,
+            }),
             None => {
                 let found = shown(value);
                 members.report(format_args!(
@@ -355,7 +383,7 @@ fn expected(function: &str, map: &Map<String, Value>, problems: &mut Vec<Problem
             }
         }
     }
-    let secrets = members.texts("secrets").unwrap_or_default();
+    let secrets = members.texts("secrets", MAX_EXPECTED).unwrap_or_default();
     expects.secrets = secrets.into_iter().map(str::to_owned).collect();
     expects
 }
@@ -463,7 +491,12 @@ fn reported(map: &Map<String, Value>, problems: &mut Vec<Problem>) {
             return;
         }
     };
-    for error in errors {
+    if errors.len() > MAX_ERRORS {
+        let count = errors.len();
+        let text = format!("index: errors: {count} of them, the first {MAX_ERRORS} are told");
+        problems.push(Problem::general(text));
+    }
+    for error in errors.iter().take(MAX_ERRORS) {
         let text = |name: &str| error.get(name).and_then(Value::as_str);
         let message = text("message").or(error.as_str());
         let message = message.map_or_else(|| shown(error), one_line);

@@ -64,7 +64,13 @@ fn a_good_index_is_read_as_it_is_meant() {
         ),
         (Some(256), Some(20), Some(60), true)
     );
-    assert_eq!(resize.expects.config, ["BUCKET"]);
+    let expected: Vec<_> = resize
+        .expects
+        .config
+        .iter()
+        .map(|e| (&*e.name, e.required))
+        .collect();
+    assert_eq!(expected, [("BUCKET", true), ("OPTIONAL", false)]);
     assert_eq!(resize.expects.secrets, ["DB_URL"]);
     assert_eq!(resize.annotations["team/owner"], "x");
 }
@@ -170,6 +176,14 @@ fn each_fault_of_a_function_is_named_with_the_function_and_the_field() {
         (
             trigger(json!({"name": "a b", "source": "/t"})),
             "function \"f\": trigger \"a b\": name is not allowed, expected letters, digits, _ and -, at most 255",
+        ),
+        (
+            json!([{"name": "f", "annotations": {"team/owner": ""}}]),
+            "function \"f\": annotations \"team/owner\": Invalid annotation value, annotation values may only be non-empty strings, numbers, objects, or arrays",
+        ),
+        (
+            json!([{"name": "f", "annotations": {"fnproject.io/fn/invokeEndpoint": "http://elsewhere"}}]),
+            "function \"f\": annotations \"fnproject.io/fn/invokeEndpoint\" is the platform's own",
         ),
         (
             json!([{"name": "f", "expects": {"config": [1]}}]),
@@ -365,4 +379,31 @@ fn a_function_has_no_more_triggers_than_anybody_needs() {
         texts,
         ["function \"f\": triggers: 17 of them, expected at most 16"]
     );
+}
+
+#[test]
+fn an_answer_with_very_many_faults_is_told_in_few_lines() {
+    let many = vec![1; 100_000];
+    let name = "a".repeat(500_000);
+    let index = index_of(&json!([
+        {"name": name, "expects": {"config": many}},
+        {"name": "f", "expects": {"config": many, "secrets": many}},
+    ]));
+    let texts: Vec<_> = index.problems.iter().map(ToString::to_string).collect();
+    let [long, config, secrets] = &texts[..] else {
+        panic!("{} problems", texts.len());
+    };
+    assert!(long.ends_with("name has 500000 characters, expected at most 128"));
+    assert_eq!(
+        [config, secrets],
+        [
+            "function \"f\": expects.config: 100000 of them, expected at most 100",
+            "function \"f\": expects.secrets: 100000 of them, expected at most 100",
+        ]
+    );
+    let errors: Vec<_> = (0..1000).map(|n| format!("fault {n}")).collect();
+    let body = json!({"fn_index": 1, "functions": [{"name": "f"}], "errors": errors});
+    let told = problems(&body.to_string());
+    assert_eq!(told.len(), 101);
+    assert!(told.contains(&"index: errors: 1000 of them, the first 100 are told".to_owned()));
 }

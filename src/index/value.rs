@@ -87,13 +87,21 @@ impl<'a, 'p> Members<'a, 'p> {
         u32::try_from(number).ok()
     }
 
-    pub(super) fn list(&mut self, name: &str) -> Option<&'a [Value]> {
+    /// Of more than `most` nothing is read.
+    pub(super) fn list(&mut self, name: &str, most: usize) -> Option<&'a [Value]> {
         let value = self.get(name)?;
-        let list = value.as_array();
-        if list.is_none() {
+        let Some(list) = value.as_array() else {
             self.wrong(name, value, "a list");
+            return None;
+        };
+        if list.len() > most {
+            let count = list.len();
+            self.report(format_args!(
+                "{name}: {count} of them, expected at most {most}"
+            ));
+            return Some(&[]);
         }
-        list.map(Vec::as_slice)
+        Some(list)
     }
 
     pub(super) fn object(&mut self, name: &str) -> Option<&'a Map<String, Value>> {
@@ -106,8 +114,8 @@ impl<'a, 'p> Members<'a, 'p> {
     }
 
     /// The texts of a list; one that is none is a problem.
-    pub(super) fn texts(&mut self, name: &str) -> Option<Vec<&'a str>> {
-        let list = self.list(name)?;
+    pub(super) fn texts(&mut self, name: &str, most: usize) -> Option<Vec<&'a str>> {
+        let list = self.list(name, most)?;
         let mut texts = Vec::new();
         for value in list {
             match value.as_str() {

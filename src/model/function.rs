@@ -1,4 +1,4 @@
-use crate::model::{Annotations, AppId, Config, FnId, Format, Timestamp, TriggerId};
+use crate::model::{Annotations, AppId, Config, FnId, Format, Methods, Timestamp, TriggerId};
 
 /// A function of the v2 API, called at `/invoke/{id}` and through its triggers.
 #[derive(Clone, Debug, PartialEq, Hash)]
@@ -26,9 +26,16 @@ pub struct Trigger {
     pub fn_id: FnId,
     /// Unique within the function.
     pub name: String,
-    /// Starts with `/`; unique within the app.
+    /// Starts with `/`, and may have parameters; no other of the app takes the same requests.
     pub source: String,
     pub annotations: Annotations,
     pub created_at: Timestamp,
     pub updated_at: Timestamp,
+}
+
+impl Trigger {
+    /// The methods that it takes; what another server stored may be none we know.
+    pub fn methods(&self) -> Methods {
+        Methods::of(&self.annotations).unwrap_or(Methods::ANY)
+    }
 }

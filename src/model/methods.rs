@@ -1,4 +1,5 @@
 use std::fmt;
+use std::str::FromStr;
 
 use serde_json::Value;
 use thiserror::Error;
@@ -127,6 +128,18 @@ fn bit(method: &str) -> Option<u8> {
     Some(1 << at)
 }
 
+/// As people write them: `ANY`, or the names, with commas between them.
+impl FromStr for Methods {
+    type Err = InvalidMethods;
+
+    fn from_str(text: &str) -> Result<Self, InvalidMethods> {
+        if text.eq_ignore_ascii_case("any") {
+            return Ok(Self::ANY);
+        }
+        Self::parse(text.split(',').map(str::trim))
+    }
+}
+
 /// As in tables: `ANY`, or the names.
 impl fmt::Display for Methods {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -197,7 +210,11 @@ mod tests {
             let annotation = methods.to_annotation().unwrap();
             let annotations = [(METHODS_ANNOTATION.to_owned(), annotation)].into();
             assert_eq!(Methods::of(&annotations), Ok(methods));
+            assert_eq!(methods.to_string().parse(), Ok(methods));
         }
+        assert_eq!("any".parse(), Ok(Methods::ANY));
+        assert_eq!("get, Post".parse(), Methods::parse(["GET", "POST"]));
+        assert!("".parse::<Methods>().is_err());
         assert_eq!(Methods::ANY.to_annotation(), None);
     }
 }

@@ -18,8 +18,9 @@ mod pattern;
 mod route;
 mod scale;
 mod time;
+mod values;
 
-pub use app::{Annotations, App, Config};
+pub use app::{Annotations, App, Config, INVOKE_ENDPOINT, TRIGGER_ENDPOINT};
 pub use call::{Call, CallStatus, CallTarget, FinishedCall, UnknownStatus};
 pub use callable::{Callable, CallableId, STREAMING_ANNOTATION};
 pub use container::ContainerLimits;
@@ -39,3 +40,4 @@ pub use scale::{
     DrainStatus, InvalidScale, SCALE_ANNOTATION, Scale, ScaleMode, ScaleSample, ScaleStatus, Usage,
 };
 pub use time::Timestamp;
+pub use values::{InvalidValues, check_annotations, check_config};

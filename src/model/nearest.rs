@@ -1,9 +1,11 @@
+/// Longest name that is looked at: the work grows with its square.
+const LONGEST: usize = 255;
+
 /// The one of `known` that `name` may be a slip of; blind to case, and to `-` against `_`.
 pub fn nearest<'a>(name: &str, known: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
     let near = |known: &'a str| {
         let allowed = 1 + known.len() / 4;
-        // Neither is looked at if it is much longer than the other, however long it is.
-        let comparable = name.len().abs_diff(known.len()) <= allowed;
+        let comparable = known.len() <= LONGEST && name.len().abs_diff(known.len()) <= allowed;
         let distance = comparable.then(|| distance(name, known))?;
         (distance <= allowed).then_some((distance, known))
     };
@@ -34,7 +36,8 @@ mod tests {
 
     #[test]
     fn a_slip_leads_to_the_nearest_name() {
-        let known = ["memory", "timeout", "idle_timeout", "a"];
+        let long = "long".repeat(100);
+        let known = ["memory", "timeout", "idle_timeout", "a", &long];
         for (name, expected) in [
             ("memroy", Some("memory")),
             ("Idle-Timeout", Some("idle_timeout")),
@@ -43,6 +46,7 @@ mod tests {
             ("image", None),
             ("", Some("a")),
             (&*"memory".repeat(10_000), None),
+            (&*"long".repeat(100), None),
         ] {
             assert_eq!(nearest(name, known), expected, "{name:.20}");
         }

@@ -1,3 +1,4 @@
+use std::borrow::Cow;
 use std::fmt;
 
 use thiserror::Error;
@@ -85,6 +86,17 @@ impl Pattern {
     /// What stands between its slashes, in order.
     pub fn segments(&self) -> &[Segment] {
         &self.segments
+    }
+
+    /// The shape of a source that is stored. A text with braces that is no pattern, from a time in
+    /// which there were none, stands for itself.
+    pub fn shape_of(source: &str) -> Cow<'_, str> {
+        if source.contains('{')
+            && let Ok(pattern) = Self::parse(source)
+        {
+            return Cow::Owned(pattern.shape());
+        }
+        Cow::Borrowed(source)
     }
 
     /// The pattern without the names of its parameters. Of two patterns with one shape neither is

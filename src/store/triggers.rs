@@ -1,5 +1,6 @@
 //! Which trigger takes a request.
 
+use std::borrow::Cow;
 use std::collections::HashMap;
 use std::sync::Arc;
 
@@ -7,7 +8,7 @@ use percent_encoding::percent_decode_str;
 
 use crate::model::{Callable, Kind, Methods, Pattern, Segment, Trigger};
 use crate::store::Miss;
-use crate::store::clash::{has_parameters, methods};
+use crate::store::clash::has_parameters;
 
 /// The triggers of one app. Most have no parameters, and are found in one look.
 #[derive(Debug, Default)]
@@ -86,7 +87,7 @@ impl<'a> FromIterator<(&'a Trigger, Arc<Callable>)> for Triggers {
 impl Triggers {
     fn add(&mut self, trigger: &Trigger, callable: Arc<Callable>) {
         let choice = Choice {
-            methods: methods(trigger),
+            methods: trigger.methods(),
             callable,
         };
         let pattern = has_parameters(&trigger.source)
@@ -129,11 +130,17 @@ impl Triggers {
     }
 }
 
-/// Whether a parameter would lead out of where a function looks it up, as `../x` does for who takes
-/// it for a file's name.
-fn climbs(path: &str) -> bool {
-    let decoded = percent_decode_str(path).decode_utf8().unwrap_or_default();
-    decoded.split('/').any(|piece| matches!(piece, "." | ".."))
+/// Whether a parameter, decoded, would lead out of where a function looks it up, as `../x` does for
+/// who takes it for a file's name.
+fn climbs(parameter: &str) -> bool {
+    let mut pieces = parameter.split('/');
+    pieces.any(|piece| matches!(piece, "." | ".."))
+}
+
+/// Of a path that can be decoded, each segment can.
+fn decoded(text: &str) -> Cow<'_, str> {
+    let text = percent_decode_str(text).decode_utf8();
+    text.unwrap_or_default()
 }
 
 impl Node {
@@ -179,9 +186,7 @@ impl Node {
             Some((segment, rest)) => (segment, Some(rest)),
             None => (path, None),
         };
-        // Of a path that can be decoded, each segment can.
-        let segment = percent_decode_str(segment).decode_utf8();
-        let segment = segment.unwrap_or_default();
+        let segment = decoded(segment);
         if let Some(next) = self.literals.get(&*segment)
             && let Some(found) = next.find(rest, method, allowed)
         {
@@ -190,8 +195,11 @@ impl Node {
         self.parameters
             .iter()
             .filter(|(kind, _)| {
-                let all = if *kind == Kind::Rest { path } else { &*segment };
-                kind.fits(&segment) && !climbs(all)
+                kind.fits(&segment)
+                    && match kind {
+                        Kind::Rest => !climbs(&decoded(path)),
+                        _ => !climbs(&segment),
+                    }
             })
             .find_map(|(kind, next)| {
                 let rest = rest.filter(|_| *kind != Kind::Rest);
@@ -287,7 +295,12 @@ mod tests {
             ("GET /files/..%2Fx", "404"),
             ("GET /a/..", "404"),
             ("GET /a/x%2F..", "404"),
+            ("GET /a/%25ff%2F..", "404"),
+            ("GET /files/%25ff/..", "404"),
             ("GET /files/..x/.y", "/files/{*rest}"),
+            // What is escaped twice is no step up for who decodes once.
+            ("GET /a/%252e%252e", "/a/{x}"),
+            ("GET /files/%252e%252e/x", "/files/{*rest}"),
             ("GET /nope/nope", "404"),
             ("GET nope", "404"),
         ] {

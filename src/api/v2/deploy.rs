@@ -13,10 +13,10 @@ use crate::api::json::Object;
 use crate::api::openapi::requires;
 use crate::api::router::ApiState;
 use crate::api::v2::index::{self, look};
-use crate::api::validate::{AppDraft, check_annotations, check_config};
+use crate::api::validate::AppDraft;
 use crate::api::{merge, reply};
-use crate::index::{Choices, FieldChange, Override, Plan, Row, plan};
-use crate::model::{Annotations, App, Format, Timestamp};
+use crate::index::{Choices, FieldChange, MAX_FUNCTIONS, Override, Plan, Row, plan};
+use crate::model::{Annotations, App, Format, Timestamp, check_annotations, check_config};
 use crate::store::{AppContents, Resource, StoreError};
 
 /// Which image to ask, and what is wanted of its functions.
@@ -81,16 +81,14 @@ struct Settings {
 }
 
 impl Settings {
-    fn into_override(self) -> Result<Override, Invalid> {
-        let config = merge::new_config(self.config);
-        check_config(&config)?;
-        Ok(Override {
+    fn into_override(self) -> Override {
+        Override {
             memory_mb: self.memory,
             timeout_secs: self.timeout,
             idle_timeout_secs: self.idle_timeout,
             scale: self.scale,
-            config,
-        })
+            config: merge::new_config(self.config),
+        }
     }
 }
 
@@ -175,7 +173,7 @@ impl ChangeView {
 
 /// Asks an image for its functions and makes an app have exactly those of this image, all of them
 /// or, if anything is wrong, none.
-#[utoipa::path(post, path = "/v2/index/deploy", tag = "index", request_body = NewDeploy, responses((status = 200, description = "What has changed, or what stands against it.", body = View), (status = 404, description = "There is no such app.", body = Flat), (status = 409, description = "Somebody else has changed the app meanwhile.", body = Flat)))]
+#[utoipa::path(post, path = "/v2/index/deploy", tag = "index", request_body = NewDeploy, responses((status = 200, description = "What has changed, or what stands against it.", body = View), (status = 404, description = "There is no such app.", body = Flat), (status = 409, description = "Somebody else has changed the app meanwhile.", body = Flat), (status = 503, description = "The store is unavailable, or the server waits for other images, which the message names.", body = Flat, headers(("Retry-After" = i32, description = "Seconds to wait before trying again.")))))]
 pub(super) async fn deploy(
     State(api): State<ApiState>,
     base: Base,
@@ -227,7 +225,7 @@ pub(super) async fn deploy(
     }))
 }
 
-fn choices(body: Body) -> Result<Choices, ApiError> {
+fn choices(body: Body) -> Result<Choices, Invalid> {
     let format = match body.format.as_deref() {
         None | Some("") => Format::Http,
         Some(text) => text
@@ -237,16 +235,26 @@ fn choices(body: Body) -> Result<Choices, ApiError> {
     let annotations = merge::new_annotations(body.annotations);
     check_annotations(&annotations)?;
     let defaults = body.defaults.map(|Object(settings)| settings);
-    let overrides = body.functions.unwrap_or_default().into_iter();
+    let defaults = defaults.unwrap_or_default().into_override();
+    // What is wrong with all functions is told once; of one function, with its name.
+    check_config(&defaults.config)?;
+    let only = body.only.unwrap_or_default();
+    let overrides = body.functions.unwrap_or_default();
+    if only.len() > MAX_FUNCTIONS || overrides.len() > MAX_FUNCTIONS {
+        return Err(Invalid::new(
+            "Too many functions are named, an image has at most 200",
+        ));
+    }
     Ok(Choices {
         image: body.image.unwrap_or_default(),
         format,
-        defaults: defaults.unwrap_or_default().into_override()?,
+        defaults,
         annotations,
-        only: body.only.unwrap_or_default(),
+        only,
         overrides: overrides
-            .map(|(name, Object(settings))| Ok((name, settings.into_override()?)))
-            .collect::<Result<_, Invalid>>()?,
+            .into_iter()
+            .map(|(name, Object(settings))| (name, settings.into_override()))
+            .collect(),
         skip_invalid: body.skip_invalid == Some(true),
         keep_missing: body.keep_missing == Some(true),
     })

@@ -7,14 +7,15 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use crate::api::body::Payload;
-use crate::api::error::{ApiError, Invalid};
+use crate::api::error::{ApiError, Flat, Invalid};
 use crate::api::openapi::requires;
 use crate::api::reply;
 use crate::api::router::ApiState;
-use crate::api::validate::{HTTP, check_annotations, is_image};
+use crate::api::validate::{HTTP, is_image};
 use crate::index::{
-    self, Answer, AskError, Declared, Image, Index, Indexer, MAX_ANSWER_BYTES, Problem,
+    self, Answer, AskError, Declared, Expects, Image, Index, Indexer, MAX_ANSWER_BYTES, Problem,
 };
+use crate::model::Annotations;
 
 /// Longest time that somebody may ask for.
 const MAX_TIMEOUT_SECS: u64 = 300;
@@ -81,6 +82,27 @@ struct FunctionView {
     idle_timeout: Option<u32>,
     streaming: bool,
     triggers: Vec<TriggerView>,
+    expects: ExpectsView,
+    #[schema(value_type = BTreeMap<String, Value>)]
+    annotations: Annotations,
+}
+
+/// What a function wants to be given, by the app's configuration or by `func.yaml`.
+#[derive(Serialize, ToSchema)]
+#[schema(as = DeclaredExpects)]
+struct ExpectsView {
+    config: Vec<ExpectedView>,
+    /// Names of secrets, without which it does not work.
+    secrets: Vec<String>,
+}
+
+/// A configuration value that a function reads.
+#[derive(Serialize, ToSchema)]
+#[schema(as = DeclaredConfig)]
+struct ExpectedView {
+    name: String,
+    /// It does not work without.
+    required: bool,
 }
 
 /// A trigger as its image declares it.
@@ -114,6 +136,23 @@ impl From<&Declared> for FunctionView {
                     methods: trigger.methods.names().collect(),
                 })
                 .collect(),
+            expects: ExpectsView::from(&declared.expects),
+            annotations: declared.annotations.clone(),
+        }
+    }
+}
+
+impl From<&Expects> for ExpectsView {
+    fn from(expects: &Expects) -> Self {
+        let config = expects.config.iter();
+        Self {
+            config: config
+                .map(|value| ExpectedView {
+                    name: value.name.clone(),
+                    required: value.required,
+                })
+                .collect(),
+            secrets: expects.secrets.clone(),
         }
     }
 }
@@ -149,7 +188,7 @@ impl From<View> for Report {
 }
 
 /// Asks an image for its functions and says what is wrong with them. Changes nothing.
-#[utoipa::path(post, path = "/v2/index", tag = "index", request_body = NewIndex, responses((status = 200, description = "What the image says, or why it says nothing.", body = View)))]
+#[utoipa::path(post, path = "/v2/index", tag = "index", request_body = NewIndex, responses((status = 200, description = "What the image says, or why it says nothing.", body = View), (status = 503, description = "The store is unavailable, or the server waits for other images, which the message names.", body = Flat, headers(("Retry-After" = i32, description = "Seconds to wait before trying again.")))))]
 pub(super) async fn report(
     State(api): State<ApiState>,
     Payload(body): Payload<Body>,
@@ -220,6 +259,7 @@ async fn ask(
     tracing::info!(image = reference, "asking for its functions");
     let asked = match indexer.ask(image.clone(), limit).await {
         Ok(asked) => asked,
+        Err(busy @ AskError::Busy { .. }) => return Err(ApiError::Busy(busy.to_string())),
         Err(error) => return Ok(failed(reference, &error).into()),
     };
     let mut report = match &asked.answer {
@@ -257,15 +297,7 @@ fn judged(reference: &str, answer: &[u8]) -> Report {
         let message = "the image declined to index: its func.yaml is to be used";
         return View::new(reference, "declined", message.to_owned()).into();
     }
-    let mut index = index::read(answer);
-    for declared in &index.functions {
-        if let Err(error) = check_annotations(&declared.annotations) {
-            let problem = Problem::of(&declared.name, format_args!("annotations: {error}"));
-            index.problems.push(problem);
-        }
-    }
-    index.problems.sort();
-    told(reference, index)
+    told(reference, index::read(answer))
 }
 
 fn told(reference: &str, index: Index) -> Report {

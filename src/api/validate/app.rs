@@ -1,6 +1,6 @@
 use crate::api::error::Invalid;
-use crate::api::validate::shared::{MAX_NAME, annotations, config, is_word};
-use crate::model::{Annotations, App, AppId, Config, Timestamp};
+use crate::api::validate::shared::{MAX_NAME, is_word};
+use crate::model::{Annotations, App, AppId, Config, Timestamp, check_annotations, check_config};
 
 /// Transports that a function's log can be sent over.
 const SYSLOG_SCHEMES: [&str; 5] = ["udp", "tcp", "unix", "unixgram", "tcp+tls"];
@@ -44,12 +44,12 @@ impl AppDraft {
     /// Puts the values into `app`, or leaves it alone and says what is wrong with them.
     pub(in crate::api) fn write(self, app: &mut App) -> Result<(), Invalid> {
         name(&self.name)?;
-        annotations(&self.annotations)?;
+        check_annotations(&self.annotations)?;
         if !self.syslog_url.is_empty() && !is_syslog_url(&self.syslog_url) {
             let text = format!("invalid syslog url: \"{}\"", self.syslog_url);
             return Err(Invalid(text.into()));
         }
-        config(&self.config)?;
+        check_config(&self.config)?;
         app.config = self.config;
         app.annotations = self.annotations;
         app.syslog_url = Some(self.syslog_url).filter(|url| !url.is_empty());

@@ -1,10 +1,8 @@
 use crate::api::error::Invalid;
-use crate::api::validate::shared::{
-    MAX_NAME, annotations, config, idle_seconds, is_image, memory_mb, scale, seconds,
-};
+use crate::api::validate::shared::{MAX_NAME, idle_seconds, is_image, memory_mb, scale, seconds};
 use crate::model::{
     Annotations, AppId, Config, DEFAULT_IDLE_TIMEOUT_SECS, DEFAULT_MEMORY_MB, DEFAULT_TIMEOUT_SECS,
-    FnId, Format, Function, MAX_TIMEOUT_SECS, Timestamp,
+    FnId, Format, Function, MAX_TIMEOUT_SECS, Timestamp, check_annotations, check_config,
 };
 
 /// A function as a client wrote it.
@@ -98,9 +96,9 @@ impl FunctionDraft {
             Invalid::new("idle_timeout value is out of range, must be between 0 and 3600"),
         )?;
         let memory_mb = memory_mb(self.memory)?;
-        annotations(&self.annotations)?;
+        check_annotations(&self.annotations)?;
         scale(&self.annotations, format)?;
-        config(&self.config)?;
+        check_config(&self.config)?;
         function.image = self.image;
         function.format = format;
         function.memory_mb = memory_mb;

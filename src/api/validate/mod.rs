@@ -13,7 +13,5 @@ mod trigger;
 pub(super) use app::AppDraft;
 pub(super) use function::FunctionDraft;
 pub(super) use route::RouteDraft;
-pub(super) use shared::{
-    annotations as check_annotations, config as check_config, is_image, shape,
-};
+pub(super) use shared::{is_image, shape};
 pub(super) use trigger::{HTTP, TriggerDraft};

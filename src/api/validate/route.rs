@@ -3,13 +3,11 @@ use std::collections::BTreeMap;
 use http::{HeaderName, HeaderValue};
 
 use crate::api::error::Invalid;
-use crate::api::validate::shared::{
-    annotations, config, idle_seconds, is_image, memory_mb, scale, seconds,
-};
+use crate::api::validate::shared::{idle_seconds, is_image, memory_mb, scale, seconds};
 use crate::model::{
     Annotations, AppId, Config, DEFAULT_IDLE_TIMEOUT_SECS, DEFAULT_MEMORY_MB, DEFAULT_TIMEOUT_SECS,
     Format, InvalidCpus, InvocationType, MAX_ASYNC_ROUTE_TIMEOUT_SECS, MAX_ROUTE_TIMEOUT_SECS,
-    MilliCpus, Route, Timestamp, clean_path,
+    MilliCpus, Route, Timestamp, check_annotations, check_config, clean_path,
 };
 
 /// A route as a client wrote it.
@@ -114,11 +112,11 @@ impl RouteDraft {
             Invalid::new("idle_timeout value is out of range. It should be between 0 and 3600"),
         )?;
         let memory_mb = memory_mb(self.memory)?;
-        annotations(&self.annotations)?;
+        check_annotations(&self.annotations)?;
         scale(&self.annotations, format)?;
         let cpus = cpus(&self.cpus)?;
         headers(&self.headers)?;
-        config(&self.config)?;
+        check_config(&self.config)?;
         route.image = self.image;
         route.memory_mb = memory_mb;
         route.cpus = cpus;

@@ -1,6 +1,6 @@
 use crate::api::error::Invalid;
-use crate::api::validate::shared::{MAX_NAME, annotations, is_word};
-use crate::model::{Annotations, METHODS_ANNOTATION, Methods, Pattern, Trigger};
+use crate::api::validate::shared::{MAX_NAME, is_word};
+use crate::model::{Annotations, METHODS_ANNOTATION, Methods, Pattern, Trigger, check_annotations};
 
 /// The one type of trigger there is.
 pub(in crate::api) const HTTP: &str = "http";
@@ -40,7 +40,7 @@ impl TriggerDraft {
             return Err(Invalid::new("Trigger Type Not Supported"));
         }
         source(&self.source)?;
-        annotations(&self.annotations)?;
+        check_annotations(&self.annotations)?;
         methods(&self.annotations)
     }
 
