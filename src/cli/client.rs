@@ -65,6 +65,7 @@ impl ClientError {
                     "compare the versions with fn version: the server has no such operation"
                 }
                 StatusCode::CONFLICT => "change it with fn update, or choose another name",
+                StatusCode::SERVICE_UNAVAILABLE => "try again later; the server's log may say more",
                 status if status.is_client_error() => "see --help for what is allowed",
                 _ => "the server's log says more",
             },

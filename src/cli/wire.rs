@@ -4,12 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use crate::model::{Annotations, Config};
-
-/// Where a function is called; the server writes it on every function it shows.
-const INVOKE_ENDPOINT: &str = "fnproject.io/fn/invokeEndpoint";
-/// Where a trigger is called.
-const TRIGGER_ENDPOINT: &str = "fnproject.io/trigger/httpEndpoint";
+use crate::model::{Annotations, Config, INVOKE_ENDPOINT, Methods, TRIGGER_ENDPOINT};
 
 pub(super) fn is_empty<T: Default + PartialEq>(value: &T) -> bool {
     *value == T::default()
@@ -32,40 +27,171 @@ pub(super) struct Page<T> {
     pub(super) items: Option<Vec<T>>,
 }
 
-#[derive(Clone, Debug, Default, Deserialize, Serialize)]
-#[serde(default)]
-pub(super) struct App {
-    #[serde(skip_serializing_if = "is_empty")]
-    pub(super) id: String,
-    pub(super) name: String,
-    #[serde(skip_serializing_if = "is_empty")]
-    pub(super) config: Config,
-    #[serde(skip_serializing_if = "is_empty")]
-    pub(super) annotations: Annotations,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub(super) syslog_url: Option<String>,
+/// Bodies of requests: what says nothing is left out, and stays on the server as it is.
+macro_rules! bodies {
+    ($($(#[$about:meta])* struct $name:ident {
+        $($(#[$of:meta])* $field:ident: $type:ty,)*
+    })*) => {
+        $($(#[$about])* pub(super) struct $name {
+            $($(#[$of])* #[serde(skip_serializing_if = "is_empty")] pub(super) $field: $type,)*
+        })*
+    };
 }
 
-/// A function of the v2 API.
-#[derive(Clone, Debug, Default, Deserialize, Serialize, PartialEq)]
-#[serde(default)]
-pub(super) struct Function {
-    #[serde(skip_serializing_if = "is_empty")]
-    pub(super) id: String,
-    pub(super) app_id: String,
-    pub(super) name: String,
-    pub(super) image: String,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub(super) format: Option<String>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub(super) memory: Option<u64>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub(super) timeout: Option<u32>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub(super) idle_timeout: Option<u32>,
-    pub(super) config: Config,
-    #[serde(skip_serializing_if = "is_empty")]
-    pub(super) annotations: Annotations,
+bodies! {
+    #[derive(Clone, Debug, Default, Deserialize, Serialize)]
+    #[serde(default)]
+    struct App {
+        id: String,
+        name: String,
+        config: Config,
+        annotations: Annotations,
+        syslog_url: Option<String>,
+    }
+
+    /// A function of the v2 API.
+    #[derive(Clone, Debug, Default, Deserialize, Serialize, PartialEq)]
+    #[serde(default)]
+    struct Function {
+        id: String,
+        app_id: String,
+        name: String,
+        image: String,
+        format: Option<String>,
+        memory: Option<u64>,
+        timeout: Option<u32>,
+        idle_timeout: Option<u32>,
+        config: Config,
+        annotations: Annotations,
+    }
+
+    #[derive(Clone, Debug, Default, Deserialize, Serialize)]
+    #[serde(default)]
+    struct Trigger {
+        id: String,
+        app_id: String,
+        fn_id: String,
+        name: String,
+        source: String,
+        #[serde(rename = "type")]
+        kind: String,
+        annotations: Annotations,
+    }
+
+    /// A route of the v1 API.
+    #[derive(Clone, Debug, Default, Deserialize, Serialize)]
+    #[serde(default)]
+    struct Route {
+        path: String,
+        image: String,
+        memory: Option<u64>,
+        cpus: String,
+        #[serde(rename = "type")]
+        kind: String,
+        format: String,
+        timeout: Option<u32>,
+        idle_timeout: Option<u32>,
+        headers: BTreeMap<String, Vec<String>>,
+        config: Config,
+        annotations: Annotations,
+    }
+
+    /// A new app, or what changes on one that exists; what is left out stays as it is.
+    #[derive(Debug, Default, PartialEq, Serialize)]
+    struct AppChange {
+        name: Option<String>,
+        config: Config,
+        annotations: Annotations,
+        syslog_url: Option<String>,
+    }
+
+    /// A new function, or what changes on one that exists.
+    #[derive(Debug, Default, PartialEq, Serialize)]
+    struct FunctionChange {
+        app_id: Option<String>,
+        name: Option<String>,
+        image: Option<String>,
+        format: Option<String>,
+        memory: Option<u64>,
+        timeout: Option<u32>,
+        idle_timeout: Option<u32>,
+        config: Config,
+        annotations: Annotations,
+    }
+
+    /// A new trigger, or what changes on one that exists.
+    #[derive(Debug, Default, PartialEq, Serialize)]
+    struct TriggerChange {
+        app_id: Option<String>,
+        fn_id: Option<String>,
+        name: Option<String>,
+        #[serde(rename = "type")]
+        kind: Option<String>,
+        source: Option<String>,
+        annotations: Annotations,
+    }
+
+    /// A new route, or what changes on one that exists.
+    #[derive(Debug, Default, PartialEq, Serialize)]
+    struct RouteChange {
+        path: Option<String>,
+        image: Option<String>,
+        memory: Option<u64>,
+        cpus: Option<String>,
+        #[serde(rename = "type")]
+        kind: Option<String>,
+        format: Option<String>,
+        timeout: Option<u32>,
+        idle_timeout: Option<u32>,
+        headers: BTreeMap<String, Vec<String>>,
+        config: Config,
+        annotations: Annotations,
+    }
+
+    /// Which image to ask for its functions.
+    #[derive(Debug, Serialize)]
+    struct IndexRequest {
+        image: String,
+        reindex: bool,
+        timeout: Option<u64>,
+    }
+
+    /// Which image to ask, and what is wanted of its functions.
+    #[derive(Debug, Serialize)]
+    struct IndexDeploy {
+        app: AppTarget,
+        image: String,
+        indexing: bool,
+        reindex: bool,
+        format: Option<String>,
+        defaults: Option<Settings>,
+        annotations: Annotations,
+        only: Vec<String>,
+        functions: BTreeMap<String, Settings>,
+        dry_run: bool,
+        skip_invalid: bool,
+        keep_missing: bool,
+    }
+
+    /// The app that functions are for, and what is to become of it.
+    #[derive(Debug, Default, PartialEq, Serialize)]
+    struct AppTarget {
+        name: String,
+        create: bool,
+        config: Config,
+        annotations: Annotations,
+        syslog_url: Option<String>,
+    }
+
+    /// Values of one function, or for those that have none.
+    #[derive(Clone, Debug, Default, PartialEq, Serialize)]
+    struct Settings {
+        memory: Option<u64>,
+        timeout: Option<u32>,
+        idle_timeout: Option<u32>,
+        scale: Option<serde_json::Value>,
+        config: Config,
+    }
 }
 
 impl Function {
@@ -74,50 +200,16 @@ impl Function {
     }
 }
 
-#[derive(Clone, Debug, Default, Deserialize, Serialize)]
-#[serde(default)]
-pub(super) struct Trigger {
-    #[serde(skip_serializing_if = "is_empty")]
-    pub(super) id: String,
-    pub(super) app_id: String,
-    pub(super) fn_id: String,
-    pub(super) name: String,
-    pub(super) source: String,
-    #[serde(rename = "type")]
-    pub(super) kind: String,
-    #[serde(skip_serializing_if = "is_empty")]
-    pub(super) annotations: Annotations,
-}
-
 impl Trigger {
+    /// As in tables; what is there already may be of a server with other rules.
+    pub(super) fn methods(&self) -> String {
+        let methods = Methods::of(&self.annotations);
+        methods.unwrap_or(Methods::ANY).to_string()
+    }
+
     pub(super) fn endpoint(&self) -> Option<&str> {
         self.annotations.get(TRIGGER_ENDPOINT)?.as_str()
     }
-}
-
-/// A route of the v1 API.
-#[derive(Clone, Debug, Default, Deserialize, Serialize)]
-#[serde(default)]
-pub(super) struct Route {
-    pub(super) path: String,
-    pub(super) image: String,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub(super) memory: Option<u64>,
-    #[serde(skip_serializing_if = "is_empty")]
-    pub(super) cpus: String,
-    #[serde(rename = "type")]
-    pub(super) kind: String,
-    pub(super) format: String,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub(super) timeout: Option<u32>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub(super) idle_timeout: Option<u32>,
-    #[serde(skip_serializing_if = "is_empty")]
-    pub(super) headers: BTreeMap<String, Vec<String>>,
-    #[serde(skip_serializing_if = "is_empty")]
-    pub(super) config: Config,
-    #[serde(skip_serializing_if = "is_empty")]
-    pub(super) annotations: Annotations,
 }
 
 /// The v1 API wraps what it takes and gives.
@@ -129,96 +221,6 @@ pub(super) struct RouteBody {
 #[derive(Debug, Serialize)]
 pub(super) struct AppBody {
     pub(super) app: AppChange,
-}
-
-/// A new app, or what changes on one that exists; what is left out stays as it is.
-#[derive(Debug, Default, PartialEq, Serialize)]
-pub(super) struct AppChange {
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub(super) name: Option<String>,
-    #[serde(skip_serializing_if = "is_empty")]
-    pub(super) config: Config,
-    #[serde(skip_serializing_if = "is_empty")]
-    pub(super) annotations: Annotations,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub(super) syslog_url: Option<String>,
-}
-
-/// A new function, or what changes on one that exists.
-#[derive(Debug, Default, PartialEq, Serialize)]
-pub(super) struct FunctionChange {
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub(super) app_id: Option<String>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub(super) name: Option<String>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub(super) image: Option<String>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub(super) format: Option<String>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub(super) memory: Option<u64>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub(super) timeout: Option<u32>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub(super) idle_timeout: Option<u32>,
-    #[serde(skip_serializing_if = "is_empty")]
-    pub(super) config: Config,
-    #[serde(skip_serializing_if = "is_empty")]
-    pub(super) annotations: Annotations,
-}
-
-/// A new trigger, or what changes on one that exists.
-#[derive(Debug, Default, PartialEq, Serialize)]
-pub(super) struct TriggerChange {
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub(super) app_id: Option<String>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub(super) fn_id: Option<String>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub(super) name: Option<String>,
-    #[serde(rename = "type", skip_serializing_if = "Option::is_none")]
-    pub(super) kind: Option<String>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub(super) source: Option<String>,
-    #[serde(skip_serializing_if = "is_empty")]
-    pub(super) annotations: Annotations,
-}
-
-/// A new route, or what changes on one that exists.
-#[derive(Debug, Default, PartialEq, Serialize)]
-pub(super) struct RouteChange {
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub(super) path: Option<String>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub(super) image: Option<String>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub(super) memory: Option<u64>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub(super) cpus: Option<String>,
-    #[serde(rename = "type", skip_serializing_if = "Option::is_none")]
-    pub(super) kind: Option<String>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub(super) format: Option<String>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub(super) timeout: Option<u32>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub(super) idle_timeout: Option<u32>,
-    #[serde(skip_serializing_if = "is_empty")]
-    pub(super) headers: BTreeMap<String, Vec<String>>,
-    #[serde(skip_serializing_if = "is_empty")]
-    pub(super) config: Config,
-    #[serde(skip_serializing_if = "is_empty")]
-    pub(super) annotations: Annotations,
-}
-
-/// Which image to ask for its functions.
-#[derive(Debug, Serialize)]
-pub(super) struct IndexRequest {
-    pub(super) image: String,
-    #[serde(skip_serializing_if = "is_empty")]
-    pub(super) reindex: bool,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub(super) timeout: Option<u64>,
 }
 
 /// What an image says about its functions, or why it says nothing.
@@ -254,62 +256,6 @@ pub(super) struct Path {
     pub(super) source: String,
     pub(super) url: String,
     pub(super) methods: Vec<String>,
-}
-
-/// Which image to ask, and what is wanted of its functions.
-#[derive(Debug, Serialize)]
-pub(super) struct IndexDeploy {
-    pub(super) app: AppTarget,
-    pub(super) image: String,
-    #[serde(skip_serializing_if = "is_empty")]
-    pub(super) indexing: bool,
-    #[serde(skip_serializing_if = "is_empty")]
-    pub(super) reindex: bool,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub(super) format: Option<String>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub(super) defaults: Option<Settings>,
-    #[serde(skip_serializing_if = "is_empty")]
-    pub(super) annotations: Annotations,
-    #[serde(skip_serializing_if = "is_empty")]
-    pub(super) only: Vec<String>,
-    #[serde(skip_serializing_if = "is_empty")]
-    pub(super) functions: BTreeMap<String, Settings>,
-    #[serde(skip_serializing_if = "is_empty")]
-    pub(super) dry_run: bool,
-    #[serde(skip_serializing_if = "is_empty")]
-    pub(super) skip_invalid: bool,
-    #[serde(skip_serializing_if = "is_empty")]
-    pub(super) keep_missing: bool,
-}
-
-/// The app that functions are for, and what is to become of it.
-#[derive(Debug, Default, Serialize)]
-pub(super) struct AppTarget {
-    pub(super) name: String,
-    #[serde(skip_serializing_if = "is_empty")]
-    pub(super) create: bool,
-    #[serde(skip_serializing_if = "is_empty")]
-    pub(super) config: Config,
-    #[serde(skip_serializing_if = "is_empty")]
-    pub(super) annotations: Annotations,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub(super) syslog_url: Option<String>,
-}
-
-/// Values of one function, or for those that have none.
-#[derive(Clone, Debug, Default, PartialEq, Serialize)]
-pub(super) struct Settings {
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub(super) memory: Option<u64>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub(super) timeout: Option<u32>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub(super) idle_timeout: Option<u32>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub(super) scale: Option<serde_json::Value>,
-    #[serde(skip_serializing_if = "is_empty")]
-    pub(super) config: Config,
 }
 
 /// What an app becomes by an image, or why it does not.

@@ -108,7 +108,7 @@ async fn a_new_function_is_posted() {
         [
             "GET /v2/apps?name=a",
             "GET /v2/fns?app_id=A1&name=f",
-            r#"POST /v2/fns {"app_id":"A1","name":"f","image":"f:0.0.2","memory":128,"timeout":30,"idle_timeout":30,"config":{}}"#,
+            r#"POST /v2/fns {"app_id":"A1","name":"f","image":"f:0.0.2","memory":128,"timeout":30,"idle_timeout":30}"#,
         ]
     );
     assert_eq!(urls, ["http://s/invoke/F1"]);
@@ -142,7 +142,7 @@ async fn a_function_that_exists_is_updated_with_its_triggers() {
     assert_eq!(
         server.asked()[2..],
         [
-            r#"PUT /v2/fns/F1 {"id":"F1","app_id":"A1","name":"f","image":"f:0.0.3","format":"http-stream","config":{}}"#,
+            r#"PUT /v2/fns/F1 {"id":"F1","app_id":"A1","name":"f","image":"f:0.0.3","format":"http-stream"}"#,
             "GET /v2/triggers?app_id=A1&fn_id=F1&name=t",
             r#"PUT /v2/triggers/T1 {"id":"T1","app_id":"A1","fn_id":"F1","name":"t","source":"/t","type":"http"}"#,
             "GET /v2/triggers?app_id=A1&fn_id=F1&name=u",

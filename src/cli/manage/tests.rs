@@ -164,6 +164,40 @@ async fn triggers_are_managed_by_the_v2_api() {
         ],
     )
     .await;
+    let create = |annotations: &str| {
+        format!(
+            r#"POST /v2/triggers {{"app_id":"A1","fn_id":"F1","name":"t","type":"http","source":"/s"{annotations}}}"#
+        )
+    };
+    let update =
+        |annotations: &str| format!(r#"PUT /v2/triggers/T1 {{"annotations":{annotations}}}"#);
+    for (methods, created, updated) in [
+        (
+            "GET,post",
+            r#","annotations":{"kiln/methods":["GET","POST"]}"#,
+            r#"{"kiln/methods":["GET","POST"]}"#,
+        ),
+        ("ANY", "", r#"{"kiln/methods":null}"#),
+    ] {
+        assert_asks(
+            &[
+                &format!("fn create trigger a f t --source /s --methods {methods}"),
+                &format!("fn triggers create a f t -s /s --methods {methods}"),
+            ],
+            &[APP, FUNCTION, OBJECT],
+            &[FIND_APP, FIND_FUNCTION, &create(created)],
+        )
+        .await;
+        assert_asks(
+            &[
+                &format!("fn update trigger a f t --methods {methods}"),
+                &format!("fn triggers update a f t --methods {methods}"),
+            ],
+            &[APP, FUNCTION, TRIGGER, OBJECT],
+            &[FIND_APP, FIND_FUNCTION, FIND_TRIGGER, &update(updated)],
+        )
+        .await;
+    }
     assert_asks(
         &["fn delete trigger a f t -f", "fn triggers delete a f t -f"],
         &[APP, FUNCTION, TRIGGER, NO_CONTENT],

@@ -13,13 +13,31 @@ use crate::cli::manage::{find_app, find_function};
 use crate::cli::output;
 use crate::cli::session::Session;
 use crate::cli::wire::{Trigger, TriggerChange};
+use crate::model::{Annotations, METHODS_ANNOTATION, Methods};
 
 /// The properties of a trigger.
 #[derive(Debug, Args)]
 pub(super) struct TriggerFlags {
+    /// The methods that call the function, for example GET,POST; ANY for all of them.
+    #[arg(long, value_name = "METHODS")]
+    methods: Option<Methods>,
     /// An annotation, as KEY=VALUE; the value is JSON, or else text.
     #[arg(long, value_name = "KEY=VALUE", value_parser = pair)]
     annotation: Vec<(String, String)>,
+}
+
+impl TriggerFlags {
+    /// `any`: what the annotation is where it is to say that every method is taken.
+    fn annotations(&self, any: Option<Value>) -> Annotations {
+        let mut all = annotations(&self.annotation);
+        if let Some(methods) = self.methods {
+            match methods.to_annotation().or(any) {
+                Some(value) => all.insert(METHODS_ANNOTATION.to_owned(), value),
+                None => all.remove(METHODS_ANNOTATION),
+            };
+        }
+        all
+    }
 }
 
 /// A trigger's place: triggers have names of their own within a function.
@@ -44,7 +62,7 @@ impl TriggerName {
 
 #[derive(Debug, Args)]
 #[command(
-    after_help = "Example: fn create trigger demo greet greet --source /greet\n\
+    after_help = "Example: fn create trigger demo greet greet --source /greet --methods GET,POST\n\
     The function then answers at /t/demo/greet."
 )]
 pub(in crate::cli) struct Create {
@@ -72,7 +90,7 @@ impl Create {
             name: Some(name.trigger.clone()),
             kind: Some(self.kind.clone()),
             source: Some(self.source.clone()),
-            annotations: annotations(&self.flags.annotation),
+            annotations: self.flags.annotations(None),
         };
         let parts = ["v2", "triggers"];
         let trigger: Value = session.api.send(Method::POST, &parts, &new).await?;
@@ -111,9 +129,9 @@ impl List {
         let row = |t: &Trigger| {
             let endpoint = t.endpoint().unwrap_or_default().to_owned();
             let (name, kind, source) = (t.name.clone(), t.kind.clone(), t.source.clone());
-            vec![name, kind, source, endpoint, t.id.clone()]
+            vec![name, kind, t.methods(), source, endpoint, t.id.clone()]
         };
-        let head = ["NAME", "TYPE", "SOURCE", "ENDPOINT", "ID"];
+        let head = ["NAME", "TYPE", "METHODS", "SOURCE", "ENDPOINT", "ID"];
         show::list(self.pages.output, &head, &triggers, row)
     }
 }
@@ -165,7 +183,8 @@ impl Update {
     pub(super) async fn run(&self, session: &Session) -> anyhow::Result<()> {
         let change = some(TriggerChange {
             source: self.source.clone(),
-            annotations: annotations(&self.flags.annotation),
+            // An update leaves alone what it does not name.
+            annotations: self.flags.annotations(Some(Value::Null)),
             ..TriggerChange::default()
         })?;
         let found = self.name.find(session).await?;

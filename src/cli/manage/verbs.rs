@@ -125,7 +125,7 @@ pub(in crate::cli) enum UpdateVerb {
     /// The image, limits, headers and configuration of a route.
     #[command(visible_aliases = ROUTE)]
     Route(Box<route::Update>),
-    /// The address and annotations of a trigger.
+    /// The address, methods and annotations of a trigger.
     #[command(visible_aliases = TRIGGER)]
     Trigger(trigger::Update),
     /// A key of the context in use.
