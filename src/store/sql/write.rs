@@ -31,6 +31,18 @@ macro_rules! app_row {
     };
 }
 
+/// What may change of an app, behind its id.
+macro_rules! app_update {
+    ($Db:ty, $app:expr) => {
+        query::<$Db>(sql::UPDATE_APP)
+            .bind($app.id.to_string())
+            .bind(encode("app config", &$app.config)?)
+            .bind(encode("app annotations", &$app.annotations)?)
+            .bind($app.syslog_url.clone())
+            .bind($app.updated_at.as_millis())
+    };
+}
+
 macro_rules! function_row {
     ($Db:ty, $statement:expr, $function:expr) => {
         query::<$Db>($statement)
@@ -72,8 +84,11 @@ macro_rules! impl_writes {
                 conflict: Conflict,
                 parent: Resource,
             ) -> Result<(), StoreError> {
-                let done = bounded(insert.execute(self.writer())).await;
-                done.map(|_| ()).map_err(|e| refused(e, conflict, parent))
+                let mut tx = self.writing().await?;
+                bounded(insert.execute(&mut *tx))
+                    .await
+                    .map_err(|e| refused(e, conflict, parent))?;
+                bounded(tx.commit()).await.map_err(unavailable)
             }
 
             async fn delete_from_app(
@@ -120,12 +135,7 @@ macro_rules! impl_writes {
                 };
                 let write = match known {
                     None => app_row!($Db, sql::INSERT_APP, app),
-                    Some(_) => query::<$Db>(sql::UPDATE_APP)
-                        .bind(app.id.to_string())
-                        .bind(encode("app config", &app.config)?)
-                        .bind(encode("app annotations", &app.annotations)?)
-                        .bind(app.syslog_url.clone())
-                        .bind(app.updated_at.as_millis()),
+                    Some(_) => app_update!($Db, app),
                 };
                 bounded(write.execute(connection))
                     .await
@@ -271,12 +281,7 @@ macro_rules! impl_writes {
                     Revised::Changed(app) => app,
                     unchanged => return self.keep(tx, unchanged, stored.id, stored).await,
                 };
-                let update = query(sql::UPDATE_APP)
-                    .bind(id.to_string())
-                    .bind(encode("app config", &app.config)?)
-                    .bind(encode("app annotations", &app.annotations)?)
-                    .bind(app.syslog_url.clone())
-                    .bind(app.updated_at.as_millis());
+                let update = app_update!($Db, app);
                 Self::write_one(tx, Resource::App, app, update).await
             }
 
