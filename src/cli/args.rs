@@ -203,7 +203,7 @@ pub async fn run(cli: Cli) -> anyhow::Result<()> {
         Command::Calls(command) => command.run(&start.session()?).await,
         Command::Logs(command) => command.run(&start.session()?).await,
         Command::Contexts(command) => command.run(start).await,
-        Command::Call(args) => invoke::call(args, &start.session()?).await,
+        Command::Call(args) => args.run(&start.session()?).await,
     }
 }
 

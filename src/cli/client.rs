@@ -64,7 +64,7 @@ impl ClientError {
                 StatusCode::METHOD_NOT_ALLOWED | StatusCode::GONE => {
                     "compare the versions with fn version: the server has no such operation"
                 }
-                StatusCode::CONFLICT => "change it with fn update, or choose another name",
+                StatusCode::CONFLICT => "change it with fn update, or choose another name or path",
                 StatusCode::SERVICE_UNAVAILABLE => "try again later; the server's log may say more",
                 status if status.is_client_error() => "see --help for what is allowed",
                 _ => "the server's log says more",

@@ -1,3 +1,5 @@
+use std::path::Path;
+
 use clap::Args;
 use reqwest::Method;
 
@@ -11,6 +13,9 @@ use crate::cli::wire::{Declared, IndexReport, IndexRequest};
 const NOT_INDEXED: u8 = 3;
 /// It could not be run, or did not answer.
 const NO_ANSWER: u8 = 4;
+
+const FOLDER: &str = "there is a folder of that name: fn deploy --dry-run builds it, and says what it \
+                      declares";
 
 #[derive(Debug, Args)]
 pub(super) struct IndexArgs {
@@ -50,7 +55,11 @@ pub(super) async fn run(args: &IndexArgs, session: &Session) -> anyhow::Result<(
             &rows,
         )?;
     }
-    Ok(judge(&report)?)
+    let judged = judge(&report);
+    if Path::new(&args.image).is_dir() {
+        return Ok(judged.map_err(|failure| failure.hint(FOLDER))?);
+    }
+    Ok(judged?)
 }
 
 /// A stranger's words, which may not move the cursor about.

@@ -81,10 +81,12 @@ pub(super) async fn run(args: &InvokeArgs, session: &Session) -> anyhow::Result<
     perform(&session.api, called, Method::POST, url, body, &args.call).await
 }
 
-/// Calls a route as Fn 0.4 did: what it is called with depends on stdin.
-pub(super) async fn call(args: &CallArgs, session: &Session) -> anyhow::Result<()> {
-    let body = tokio::task::spawn_blocking(stdin_body).await??;
-    call_with(args, body, &session.api).await
+impl CallArgs {
+    /// Calls a route as Fn 0.4 did: what it is called with depends on stdin.
+    pub(super) async fn run(&self, session: &Session) -> anyhow::Result<()> {
+        let body = tokio::task::spawn_blocking(stdin_body).await??;
+        call_with(self, body, &session.api).await
+    }
 }
 
 async fn call_with(args: &CallArgs, body: Vec<u8>, api: &Api) -> anyhow::Result<()> {

@@ -169,9 +169,9 @@ impl List {
     }
 }
 
+/// A call that has ended.
 #[derive(Debug, Args)]
-#[command(allow_missing_positional = true)]
-pub(in crate::cli) struct Get {
+struct CallName {
     /// Name of the app.
     #[arg(value_parser = NonEmptyStringValueParser::new())]
     app: String,
@@ -181,17 +181,32 @@ pub(in crate::cli) struct Get {
     /// Id of the call, which every response carries as Fn-Call-Id, or last for the newest one.
     #[arg(value_name = "ID|last", value_parser = NonEmptyStringValueParser::new())]
     id: String,
+}
+
+impl CallName {
+    /// What the server has of the call, at its own address and `more` behind that.
+    async fn get(&self, api: &Api, more: &[&str]) -> anyhow::Result<Value> {
+        let (app, of) = (self.app.as_str(), self.of.as_deref());
+        let source = Source::find(api, app, of).await?;
+        let id = source.id(api, app, of, &self.id).await?;
+        let parts = [&[id.as_str()], more].concat();
+        let answer = api.get(&source.parts(&parts), &[]).await;
+        answer.map_err(|error| source.explain(error.into(), app, of, &id))
+    }
+}
+
+#[derive(Debug, Args)]
+#[command(allow_missing_positional = true)]
+pub(in crate::cli) struct Get {
+    #[command(flatten)]
+    name: CallName,
     #[command(flatten)]
     output: OutputFlag,
 }
 
 impl Get {
     pub(super) async fn run(&self, session: &Session) -> anyhow::Result<()> {
-        let (api, app, of) = (&session.api, self.app.as_str(), self.of.as_deref());
-        let source = Source::find(api, app, of).await?;
-        let id = source.id(api, app, of, &self.id).await?;
-        let call = api.get(&source.parts(&[&id]), &[]).await;
-        let answer: Value = call.map_err(|error| source.explain(error.into(), app, of, &id))?;
+        let answer = self.name.get(&session.api, &[]).await?;
         show::object(self.output, answer.get("call").unwrap_or(&answer))
     }
 }
@@ -202,15 +217,8 @@ impl Get {
     after_help = "Example: fn get logs demo greet last"
 )]
 pub(in crate::cli) struct Log {
-    /// Name of the app.
-    #[arg(value_parser = NonEmptyStringValueParser::new())]
-    app: String,
-    /// The function that was called, or the path of the route, which starts with /.
-    #[arg(value_name = "FUNCTION|PATH")]
-    of: Option<String>,
-    /// Id of the call, or last for the newest one.
-    #[arg(value_name = "ID|last", value_parser = NonEmptyStringValueParser::new())]
-    id: String,
+    #[command(flatten)]
+    name: CallName,
     #[command(flatten)]
     output: OutputFlag,
 }
@@ -223,7 +231,7 @@ struct LogBody {
 
 impl Log {
     pub(super) async fn run(&self, session: &Session) -> anyhow::Result<()> {
-        let answer = self.fetch(&session.api).await?;
+        let answer = self.name.get(&session.api, &["log"]).await?;
         let inner = answer.get("log").filter(|log| log.is_object());
         let body = inner.unwrap_or(&answer);
         let text = LogBody::deserialize(body)
@@ -233,14 +241,6 @@ impl Log {
             return output::json(body);
         }
         Ok(output::raw(text.as_bytes())?)
-    }
-
-    async fn fetch(&self, api: &Api) -> anyhow::Result<Value> {
-        let (app, of) = (self.app.as_str(), self.of.as_deref());
-        let source = Source::find(api, app, of).await?;
-        let id = source.id(api, app, of, &self.id).await?;
-        let log = api.get(&source.parts(&[&id, "log"]), &[]).await;
-        log.map_err(|error| source.explain(error.into(), app, of, &id))
     }
 }
 

@@ -3,15 +3,31 @@ use clap::builder::NonEmptyStringValueParser;
 use reqwest::Method;
 use serde_json::Value;
 
-use crate::cli::failure::Failure;
 use crate::cli::manage::delete::DeleteFlags;
 use crate::cli::manage::flags::{RunFlags, image, some};
 use crate::cli::manage::pages::{PageFlags, collect};
 use crate::cli::manage::show::{self, OutputFlag};
 use crate::cli::manage::{find_app, find_function};
-use crate::cli::output;
 use crate::cli::session::Session;
 use crate::cli::wire::{Function, FunctionChange};
+use crate::model::INVOKE_ENDPOINT;
+
+/// A function that is there.
+#[derive(Debug, Args)]
+pub(super) struct FunctionName {
+    /// Name of the app.
+    #[arg(value_parser = NonEmptyStringValueParser::new())]
+    app: String,
+    /// Name of the function.
+    #[arg(value_parser = NonEmptyStringValueParser::new())]
+    function: String,
+}
+
+impl FunctionName {
+    async fn find(&self, session: &Session) -> anyhow::Result<Function> {
+        find_function(&session.api, &self.app, &self.function).await
+    }
+}
 
 #[derive(Debug, Args)]
 #[command(
@@ -70,12 +86,8 @@ impl List {
 #[derive(Debug, Args)]
 #[command(after_help = "Example: curl -d Ann \"$(fn inspect function demo greet --endpoint)\"")]
 pub(in crate::cli) struct Inspect {
-    /// Name of the app.
-    #[arg(value_parser = NonEmptyStringValueParser::new())]
-    app: String,
-    /// Name of the function.
-    #[arg(value_parser = NonEmptyStringValueParser::new())]
-    function: String,
+    #[command(flatten)]
+    name: FunctionName,
     /// Show this property only, as JSON, for example image or config.KEY.
     property: Option<String>,
     /// Show the URL that calls the function, and nothing else.
@@ -87,37 +99,21 @@ pub(in crate::cli) struct Inspect {
 
 impl Inspect {
     pub(super) async fn run(&self, session: &Session) -> anyhow::Result<()> {
-        let found = find_function(&session.api, &self.app, &self.function).await?;
+        let found = self.name.find(session).await?;
         let parts = ["v2", "fns", &found.id];
         if self.endpoint {
-            let function: Function = session.api.get(&parts, &[]).await?;
-            return match function.endpoint() {
-                Some(url) => Ok(output::line(url)?),
-                None => Err(no_endpoint("function").into()),
-            };
+            return show::endpoint(session, &parts, "function", INVOKE_ENDPOINT).await;
         }
         let function: Value = session.api.get(&parts, &[]).await?;
         show::inspected(self.output, &function, self.property.as_deref())
     }
 }
 
-/// The server names the address of everything that can be called.
-pub(super) fn no_endpoint(what: &str) -> Failure {
-    Failure::new(format!(
-        "the server does not say where the {what} is called"
-    ))
-    .hint("see its annotations by leaving out --endpoint")
-}
-
 #[derive(Debug, Args)]
 #[command(after_help = "Example: fn update function demo greet --memory 256 --timeout 60")]
 pub(in crate::cli) struct Update {
-    /// Name of the app.
-    #[arg(value_parser = NonEmptyStringValueParser::new())]
-    app: String,
-    /// Name of the function.
-    #[arg(value_parser = NonEmptyStringValueParser::new())]
-    function: String,
+    #[command(flatten)]
+    name: FunctionName,
     /// The image to run; the same as --image.
     #[arg(value_name = "IMAGE")]
     last: Option<String>,
@@ -134,10 +130,14 @@ impl Update {
             change.image = image(Some(last), change.image)?;
         }
         let change: FunctionChange = some(change)?;
-        let found = find_function(&session.api, &self.app, &self.function).await?;
+        let found = self.name.find(session).await?;
         let parts = ["v2", "fns", &found.id];
         let function: Value = session.api.send(Method::PUT, &parts, &change).await?;
-        let sentence = format!("Updated function {} in app {}", self.function, self.app);
+        let FunctionName {
+            app,
+            function: name,
+        } = &self.name;
+        let sentence = format!("Updated function {name} in app {app}");
         show::done(self.output, &sentence, &function)
     }
 }
@@ -145,12 +145,8 @@ impl Update {
 #[derive(Debug, Args)]
 #[command(after_help = "The function's triggers go with it.")]
 pub(in crate::cli) struct Delete {
-    /// Name of the app.
-    #[arg(value_parser = NonEmptyStringValueParser::new())]
-    app: String,
-    /// Name of the function.
-    #[arg(value_parser = NonEmptyStringValueParser::new())]
-    function: String,
+    #[command(flatten)]
+    name: FunctionName,
     #[command(flatten)]
     flags: DeleteFlags,
 }
@@ -158,8 +154,8 @@ pub(in crate::cli) struct Delete {
 impl Delete {
     pub(super) async fn run(&self, session: &Session) -> anyhow::Result<()> {
         self.flags.check(session.interactive)?;
-        let found = find_function(&session.api, &self.app, &self.function).await?;
-        let what = format!("function {} of app {}", self.function, self.app);
+        let found = self.name.find(session).await?;
+        let what = format!("function {} of app {}", self.name.function, self.name.app);
         self.flags
             .confirm(format!("{what} and its triggers"))
             .await?;

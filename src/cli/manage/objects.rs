@@ -6,6 +6,28 @@ use crate::cli::manage::config::{self, OfApp, OfFunction, OfRoute, Operation, Ow
 use crate::cli::manage::{app, call, context, function, route, trigger};
 use crate::cli::session::{Session, Start};
 
+/// Commands all of which are run in one way.
+macro_rules! run_each {
+    ($($Command:ident: $($operation:ident)+;)+) => {
+        $(impl $Command {
+            pub(in crate::cli) async fn run(&self, session: &Session) -> anyhow::Result<()> {
+                match self {
+                    $(Self::$operation(operation) => operation.run(session).await,)+
+                }
+            }
+        })+
+    };
+}
+
+run_each! {
+    AppsCommand: Create List Inspect Update Delete Config;
+    FunctionsCommand: Create List Inspect Update Delete Config;
+    RoutesCommand: Create List Inspect Update Delete Call Config;
+    TriggersCommand: Create List Inspect Update Delete;
+    CallsCommand: List Get;
+    LogsCommand: Get;
+}
+
 #[derive(Debug, Subcommand)]
 pub(in crate::cli) enum AppsCommand {
     /// Create an app.
@@ -23,19 +45,6 @@ pub(in crate::cli) enum AppsCommand {
     Config(ConfigOf<OfApp>),
 }
 
-impl AppsCommand {
-    pub(in crate::cli) async fn run(&self, session: &Session) -> anyhow::Result<()> {
-        match self {
-            Self::Create(create) => create.run(session).await,
-            Self::List(list) => list.run(session).await,
-            Self::Inspect(inspect) => inspect.run(session).await,
-            Self::Update(update) => update.run(session).await,
-            Self::Delete(delete) => delete.run(session).await,
-            Self::Config(config) => config.run(session).await,
-        }
-    }
-}
-
 #[derive(Debug, Subcommand)]
 pub(in crate::cli) enum FunctionsCommand {
     /// Create a function of an image that exists.
@@ -51,19 +60,6 @@ pub(in crate::cli) enum FunctionsCommand {
     /// Set, show and remove configuration values of a function.
     #[command(subcommand)]
     Config(ConfigOf<OfFunction>),
-}
-
-impl FunctionsCommand {
-    pub(in crate::cli) async fn run(&self, session: &Session) -> anyhow::Result<()> {
-        match self {
-            Self::Create(create) => create.run(session).await,
-            Self::List(list) => list.run(session).await,
-            Self::Inspect(inspect) => inspect.run(session).await,
-            Self::Update(update) => update.run(session).await,
-            Self::Delete(delete) => delete.run(session).await,
-            Self::Config(config) => config.run(session).await,
-        }
-    }
 }
 
 #[derive(Debug, Subcommand)]
@@ -85,20 +81,6 @@ pub(in crate::cli) enum RoutesCommand {
     Config(ConfigOf<OfRoute>),
 }
 
-impl RoutesCommand {
-    pub(in crate::cli) async fn run(&self, session: &Session) -> anyhow::Result<()> {
-        match self {
-            Self::Create(create) => create.run(session).await,
-            Self::List(list) => list.run(session).await,
-            Self::Inspect(inspect) => inspect.run(session).await,
-            Self::Update(update) => update.run(session).await,
-            Self::Delete(delete) => delete.run(session).await,
-            Self::Call(call) => crate::cli::invoke::call(call, session).await,
-            Self::Config(config) => config.run(session).await,
-        }
-    }
-}
-
 #[derive(Debug, Subcommand)]
 pub(in crate::cli) enum TriggersCommand {
     /// Create a trigger of a function.
@@ -113,18 +95,6 @@ pub(in crate::cli) enum TriggersCommand {
     Delete(trigger::Delete),
 }
 
-impl TriggersCommand {
-    pub(in crate::cli) async fn run(&self, session: &Session) -> anyhow::Result<()> {
-        match self {
-            Self::Create(create) => create.run(session).await,
-            Self::List(list) => list.run(session).await,
-            Self::Inspect(inspect) => inspect.run(session).await,
-            Self::Update(update) => update.run(session).await,
-            Self::Delete(delete) => delete.run(session).await,
-        }
-    }
-}
-
 #[derive(Debug, Subcommand)]
 pub(in crate::cli) enum CallsCommand {
     /// List the calls that have ended.
@@ -133,27 +103,10 @@ pub(in crate::cli) enum CallsCommand {
     Get(call::Get),
 }
 
-impl CallsCommand {
-    pub(in crate::cli) async fn run(&self, session: &Session) -> anyhow::Result<()> {
-        match self {
-            Self::List(list) => list.run(session).await,
-            Self::Get(get) => get.run(session).await,
-        }
-    }
-}
-
 #[derive(Debug, Subcommand)]
 pub(in crate::cli) enum LogsCommand {
     /// Show what a call wrote to its log.
     Get(call::Log),
-}
-
-impl LogsCommand {
-    pub(in crate::cli) async fn run(&self, session: &Session) -> anyhow::Result<()> {
-        match self {
-            Self::Get(get) => get.run(session).await,
-        }
-    }
 }
 
 #[derive(Debug, Subcommand)]

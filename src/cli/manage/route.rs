@@ -22,6 +22,17 @@ pub(super) fn path(text: &str) -> Result<String, String> {
     Ok(clean_path(text))
 }
 
+/// A route that is there.
+#[derive(Debug, Args)]
+pub(super) struct RouteName {
+    /// Name of the app.
+    #[arg(value_parser = NonEmptyStringValueParser::new())]
+    app: String,
+    /// Path of the route, for example /hello.
+    #[arg(value_parser = path)]
+    path: String,
+}
+
 #[derive(Debug, Args)]
 #[command(after_help = "Example: fn create route demo /hello team/hello:0.0.1 --format http")]
 pub(in crate::cli) struct Create {
@@ -84,12 +95,8 @@ impl List {
 #[derive(Debug, Args)]
 #[command(after_help = "Example: fn inspect route demo /hello timeout")]
 pub(in crate::cli) struct Inspect {
-    /// Name of the app.
-    #[arg(value_parser = NonEmptyStringValueParser::new())]
-    app: String,
-    /// Path of the route, for example /hello.
-    #[arg(value_parser = path)]
-    path: String,
+    #[command(flatten)]
+    name: RouteName,
     /// Show this property only, as JSON, for example image or config.KEY.
     property: Option<String>,
     #[command(flatten)]
@@ -98,7 +105,8 @@ pub(in crate::cli) struct Inspect {
 
 impl Inspect {
     pub(super) async fn run(&self, session: &Session) -> anyhow::Result<()> {
-        let answer = get(&session.api, &self.app, &self.path).await?;
+        let RouteName { app, path } = &self.name;
+        let answer = get(&session.api, app, path).await?;
         show::inspected(self.output, inner(&answer), self.property.as_deref())
     }
 }
@@ -106,12 +114,8 @@ impl Inspect {
 #[derive(Debug, Args)]
 #[command(after_help = "Example: fn update route demo /hello --headers Cache-Control=no-store")]
 pub(in crate::cli) struct Update {
-    /// Name of the app.
-    #[arg(value_parser = NonEmptyStringValueParser::new())]
-    app: String,
-    /// Path of the route, for example /hello.
-    #[arg(value_parser = path)]
-    path: String,
+    #[command(flatten)]
+    name: RouteName,
     /// The image to run; the same as --image.
     #[arg(value_name = "IMAGE")]
     last: Option<String>,
@@ -128,20 +132,17 @@ impl Update {
             change.image = image(Some(last), change.image)?;
         }
         let change: RouteChange = some(change)?;
-        let answer = patch(&session.api, &self.app, &self.path, &change).await?;
-        let sentence = format!("Updated route {} in app {}", self.path, self.app);
+        let RouteName { app, path } = &self.name;
+        let answer = patch(&session.api, app, path, &change).await?;
+        let sentence = format!("Updated route {path} in app {app}");
         show::done(self.output, &sentence, inner(&answer))
     }
 }
 
 #[derive(Debug, Args)]
 pub(in crate::cli) struct Delete {
-    /// Name of the app.
-    #[arg(value_parser = NonEmptyStringValueParser::new())]
-    app: String,
-    /// Path of the route, for example /hello.
-    #[arg(value_parser = path)]
-    path: String,
+    #[command(flatten)]
+    name: RouteName,
     #[command(flatten)]
     flags: DeleteFlags,
 }
@@ -149,12 +150,13 @@ pub(in crate::cli) struct Delete {
 impl Delete {
     pub(super) async fn run(&self, session: &Session) -> anyhow::Result<()> {
         self.flags.check(session.interactive)?;
-        let what = format!("route {} of app {}", self.path, self.app);
+        let RouteName { app, path } = &self.name;
+        let what = format!("route {path} of app {app}");
         if self.flags.asks() {
-            get(&session.api, &self.app, &self.path).await?;
+            get(&session.api, app, path).await?;
         }
         self.flags.confirm(what.clone()).await?;
-        let parts = route_parts(&self.app, &self.path);
+        let parts = route_parts(app, path);
         session.api.delete(&parts).await?;
         show::deleted(&what)
     }

@@ -4,6 +4,7 @@ use serde_json::Value;
 
 use crate::cli::failure::Failure;
 use crate::cli::output;
+use crate::cli::session::Session;
 use crate::model::Config;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -101,6 +102,26 @@ pub(super) fn inspected(
         None => Err(Failure::new(format!("there is no property {path}"))
             .hint("leave it out to see all that there are")
             .into()),
+    }
+}
+
+/// The URL that calls a function or fires a trigger, and nothing else. The server names it in the
+/// annotation `key`.
+pub(super) async fn endpoint(
+    session: &Session,
+    parts: &[&str],
+    what: &str,
+    key: &str,
+) -> anyhow::Result<()> {
+    let object: Value = session.api.get(parts, &[]).await?;
+    let annotation = object.get("annotations").and_then(|all| all.get(key));
+    match annotation.and_then(Value::as_str) {
+        Some(url) => Ok(output::line(url)?),
+        None => Err(Failure::new(format!(
+            "the server does not say where the {what} is called"
+        ))
+        .hint("see its annotations by leaving out --endpoint")
+        .into()),
     }
 }
 

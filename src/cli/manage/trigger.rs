@@ -5,15 +5,13 @@ use serde_json::Value;
 
 use crate::cli::manage::delete::DeleteFlags;
 use crate::cli::manage::flags::{annotations, pair, some};
-use crate::cli::manage::function::no_endpoint;
 use crate::cli::manage::lookup::find_trigger;
 use crate::cli::manage::pages::{PageFlags, collect};
 use crate::cli::manage::show::{self, OutputFlag};
 use crate::cli::manage::{find_app, find_function};
-use crate::cli::output;
 use crate::cli::session::Session;
 use crate::cli::wire::{Trigger, TriggerChange};
-use crate::model::{Annotations, METHODS_ANNOTATION, Methods};
+use crate::model::{Annotations, METHODS_ANNOTATION, Methods, TRIGGER_ENDPOINT};
 
 /// The properties of a trigger.
 #[derive(Debug, Args)]
@@ -155,11 +153,7 @@ impl Inspect {
         let found = self.name.find(session).await?;
         let parts = ["v2", "triggers", &found.id];
         if self.endpoint {
-            let trigger: Trigger = session.api.get(&parts, &[]).await?;
-            return match trigger.endpoint() {
-                Some(url) => Ok(output::line(url)?),
-                None => Err(no_endpoint("trigger").into()),
-            };
+            return show::endpoint(session, &parts, "trigger", TRIGGER_ENDPOINT).await;
         }
         let trigger: Value = session.api.get(&parts, &[]).await?;
         show::inspected(self.output, &trigger, self.property.as_deref())
