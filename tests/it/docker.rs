@@ -110,6 +110,37 @@ async fn running_out_of_memory_is_named_with_the_limit() {
     }
 }
 
+// D5: nothing is left of such a body for whoever calls next.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_body_larger_than_the_functions_memory_is_the_functions_own_fault() {
+    for backend in [Backend::Link, Backend::Attach] {
+        let gateway = Gateway::start(backend).await;
+        for format in ["http", "http-stream"] {
+            let small = json!({ "memory": 16, "format": format });
+            gateway.function(format, Example::Hello, small).await;
+            let path = format!("/t/t/{format}");
+            assert_eq!(gateway.post(&path, "Ann").await.text(), "Hello Ann\n");
+            let reply = gateway.post(&path, vec![b'x'; 64_000_000]).await;
+            assert_eq!(reply.status, 502, "{backend:?}: {}", reply.text());
+            let words = match format {
+                "http" => "container out of memory",
+                // As Fn tells the callers of this format, whatever happened.
+                _ => "error receiving function response",
+            };
+            assert!(reply.text().contains(words), "{}", reply.text());
+            for name in ["Ben", "Eve"] {
+                let reply = gateway.post(&path, name).await;
+                assert_eq!(reply.text(), format!("Hello {name}\n"), "{backend:?}");
+            }
+        }
+        assert!(
+            gateway.log().contains("blame=\"function\""),
+            "{}",
+            gateway.log()
+        );
+    }
+}
+
 // D5: the function lives on, and nobody knows in what state.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_container_that_lost_a_child_for_its_memory_serves_no_other_call() {

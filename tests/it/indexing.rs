@@ -60,6 +60,30 @@ async fn three_functions_of_one_image_are_deployed_and_called(backend: Backend) 
         ]
     );
 
+    // The image alone says the same, as a table and as JSON.
+    let image = folder.image(&gateway).await;
+    let asked = said(&gateway, &format!("index {image}")).await.fine();
+    let rows: Vec<Vec<&str>> = asked
+        .out
+        .lines()
+        .skip(1)
+        .map(|line| line.split_whitespace().collect())
+        .collect();
+    assert_eq!(
+        rows,
+        [
+            &["NAME", "METHODS", "PATH", "MEMORY", "TIMEOUT", "ABOUT"][..],
+            &["add", "ANY", "/add", "64MB", "-"],
+            &["fib", "GET", "/fib/{index:int}", "64MB", "-", "counts"],
+            &["resize", "POST", "/resize/{id:int}", "64MB", "20s"],
+            &["ANY", "/files/{*rest}"],
+        ]
+    );
+    let asked = said(&gateway, &format!("index {image} --json")).await;
+    let report: Value = serde_json::from_str(&asked.fine().out).unwrap();
+    assert_eq!(report["state"], "valid");
+    assert_eq!(report["functions"][1]["name"], "fib");
+
     let env = async |path: &str| {
         let reply = gateway.post(&format!("{path}?env"), "").await;
         assert_eq!(reply.status, 200, "{path}: {}", reply.text());
@@ -348,6 +372,8 @@ async fn func_yaml_is_used_where_an_image_is_not_asked(backend: Backend) {
             .contains("indexing is off on this server, using func.yaml"),
         "{deployed:?}"
     );
+    let found: Value = serde_json::from_str(&functions(&off).await).unwrap();
+    assert_eq!(found.as_array().unwrap().len(), 1, "{found}");
     assert_eq!(off.post("/t/a/one/7", "x").await.text(), "x");
     assert_eq!(off.get("/t/a/one/7").await.status, 405);
     assert_eq!(off.get("/t/a/fib/6").await.status, 404);
@@ -374,7 +400,7 @@ async fn func_yaml_is_used_where_an_image_is_not_asked(backend: Backend) {
         (Some(3), &Value::from("declined"))
     );
 
-    // Without the label it is not run, and would have failed.
+    // Without the label it is not run: it would have failed, and said so.
     folder.is("exits", trigger);
     let image = folder.image(&gateway).await;
     let told = said(&gateway, &format!("index {image}")).await;
@@ -384,6 +410,7 @@ async fn func_yaml_is_used_where_an_image_is_not_asked(backend: Backend) {
             .contains("this image does not index: it has no label fn.indexing=true"),
         "{told:?}"
     );
+    assert!(!told.err.contains("asked for the functions"), "{told:?}");
     assert!(
         folder.deploy(&gateway, &["--no-bump"]).await.code == Some(1),
         "two functions want one path"

@@ -14,6 +14,7 @@ mod deploy;
 mod edge;
 mod examples;
 mod faults;
+mod fdk;
 mod formats;
 mod freeze;
 mod gateway;

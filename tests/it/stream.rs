@@ -121,6 +121,15 @@ async fn an_endless_request_goes_to_those_who_ask_for_it(backend: Backend) {
     assert!(head.contains("Transfer-Encoding: chunked"), "{head}");
     let head = gateway.post("/t/t/yes?mode=headers", "short").await.text();
     assert!(head.contains("Content-Length: 5"), "{head}");
+    // Others get the same in one piece, with its length.
+    let head = gateway
+        .post("/t/t/no?mode=headers", pieces(10))
+        .await
+        .text();
+    assert!(head.contains("Content-Length: 1000000\r\n"), "{head}");
+    assert!(!head.contains("Transfer-Encoding"), "{head}");
+    let reply = gateway.post("/t/t/no?mode=len", pieces(10)).await;
+    assert_eq!((reply.status, reply.text()), (200, "1000000".to_owned()));
     // Beyond what is drained after an answer that came early, the connection would break.
     let reply = gateway.post("/t/t/no?mode=len", pieces(50)).await;
     assert_eq!(reply.status, 413);

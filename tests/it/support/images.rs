@@ -12,6 +12,7 @@ pub(crate) enum Example {
     Hello,
     Raw,
     Misbehave,
+    Manners,
 }
 
 impl Example {
@@ -20,6 +21,7 @@ impl Example {
             Self::Hello => "hello",
             Self::Raw => "raw",
             Self::Misbehave => "misbehave",
+            Self::Manners => "manners",
         };
         Path::new(env!("CARGO_MANIFEST_DIR"))
             .join("examples")
@@ -28,9 +30,9 @@ impl Example {
 
     /// The reference of its image for `gateway`.
     pub(crate) async fn image(self, gateway: &Gateway) -> String {
-        static BUILT: [[OnceCell<String>; 3]; 2] = [
-            [const { OnceCell::const_new() }; 3],
-            [const { OnceCell::const_new() }; 3],
+        static BUILT: [[OnceCell<String>; 4]; 2] = [
+            [const { OnceCell::const_new() }; 4],
+            [const { OnceCell::const_new() }; 4],
         ];
         let kind = usize::from(gateway.backend() != Backend::Process);
         let cell = &BUILT[kind][self as usize];
@@ -44,4 +46,20 @@ impl Example {
         let said = String::from_utf8(output.stdout).unwrap();
         said.trim().rsplit_once("built: ").unwrap().1.to_owned()
     }
+}
+
+/// Deploys an example as its page says, to the app `a`.
+pub(crate) async fn deploy(gateway: &Gateway, example: &str) {
+    let folder = format!("{}/examples/{example}", env!("CARGO_MANIFEST_DIR"));
+    let args = [
+        "deploy",
+        "--app",
+        "a",
+        "--create-app",
+        "--local",
+        "--no-bump",
+        &folder,
+    ];
+    let deployed = run_cli(gateway, &args).await;
+    assert!(deployed.status.success(), "{deployed:?}");
 }

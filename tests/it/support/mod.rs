@@ -10,7 +10,7 @@ mod raw;
 #[cfg(feature = "docker-tests")]
 pub(crate) use engine::Engine;
 pub(crate) use gateway::{Gateway, Reply, run_cli, run_cli_with};
-pub(crate) use images::Example;
+pub(crate) use images::{Example, deploy};
 pub(crate) use indexed::{Indexed, said};
 pub(crate) use raw::{Answer, Raw};
 
