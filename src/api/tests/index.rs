@@ -1,8 +1,10 @@
 //! Images that declare their functions, and triggers with parameters.
 
+use axum::response::IntoResponse as _;
 use serde_json::{Value, json};
 
 use super::server::Server;
+use crate::api::error::ApiError;
 
 const SHOP: &str = r#"{"fn_index":1,"runtime":{"name":"r"},"functions":[
     {"name":"add"},
@@ -75,6 +77,64 @@ async fn an_image_is_asked_once_and_again_when_somebody_wants_that() {
             );
         }
     }
+}
+
+#[tokio::test]
+async fn an_index_says_what_functions_expect_and_their_annotations() {
+    let needy = r#"{"fn_index":1,"functions":[{"name":"f","annotations":{"team/owner":"x"},
+        "expects":{"config":[{"name":"BUCKET","required":true},{"name":"NOTE"}],"secrets":["DB_URL"]}}]}"#;
+    let liar = r#"{"fn_index":1,"functions":[{"name":"f","annotations":
+        {"fnproject.io/fn/invokeEndpoint":"http://elsewhere"}},{"name":"g"}]}"#;
+    let server = Server::with_images(&[("needy:1", needy), ("liar:1", liar)]).await;
+    let report = server
+        .ok("POST /v2/index", json!({"image": "needy:1"}))
+        .await;
+    let function = &report["functions"][0];
+    assert_eq!(
+        function["expects"],
+        json!({
+            "config": [{"name": "BUCKET", "required": true}, {"name": "NOTE", "required": false}],
+            "secrets": ["DB_URL"],
+        })
+    );
+    assert_eq!(function["annotations"], json!({"team/owner": "x"}));
+
+    let skip = json!({"skip_invalid": true});
+    let told = server
+        .ok("POST /v2/index/deploy", deploy("liar:1", &skip))
+        .await;
+    assert_eq!(
+        told["problems"],
+        json!([
+            "function \"f\": annotations \"fnproject.io/fn/invokeEndpoint\" is the platform's own"
+        ])
+    );
+    assert_eq!(names(&told), ["f skipped", "g created"]);
+}
+
+#[tokio::test]
+async fn what_func_yaml_adds_is_held_to_the_limits_with_what_the_image_has() {
+    let server = Server::with_images(IMAGES).await;
+    let call = "POST /v2/index/deploy";
+    let own = json!({"functions": {"add": {"config": {"A=B": "x"}}}});
+    let refused = server.ok(call, deploy("o/shop:1", &own)).await;
+    let problem = "function \"add\": config \"A=B\": Invalid config key, config keys must be non-empty and free of '=' and NUL";
+    assert_eq!(refused["problems"], json!([problem]));
+    assert_eq!(refused["applied"], false);
+    let many: Vec<String> = (0..201).map(|n| format!("f{n}")).collect();
+    let many = deploy("o/shop:1", &json!({"only": many}));
+    server.call(call, many).await.flat(
+        400,
+        "Too many functions are named, an image has at most 200",
+    );
+}
+
+#[test]
+fn who_had_to_wait_for_other_images_may_come_again() {
+    let busy = ApiError::Busy("still waits for x".to_owned());
+    let response = busy.into_response();
+    assert_eq!(response.status(), 503);
+    assert_eq!(response.headers()["retry-after"], "15");
 }
 
 #[tokio::test]

@@ -13,7 +13,7 @@ use crate::api::json::Object;
 use crate::api::openapi::requires;
 use crate::api::router::ApiState;
 use crate::api::v2::index::{self, look};
-use crate::api::validate::AppDraft;
+use crate::api::validate::{AppDraft, check_app_name};
 use crate::api::{merge, reply};
 use crate::index::{Choices, FieldChange, MAX_FUNCTIONS, Override, Plan, Row, plan};
 use crate::model::{Annotations, App, Format, Timestamp, check_annotations, check_config};
@@ -181,6 +181,8 @@ pub(super) async fn deploy(
 ) -> Result<Response, ApiError> {
     let Object(target) = body.app.take().ok_or(Invalid::new("Missing app"))?;
     let name = target.name.clone().unwrap_or_default();
+    // Not every database can look for just any text.
+    check_app_name(&name)?;
     let wanted = index::Body {
         image: body.image.clone(),
         indexing: body.indexing,

@@ -57,7 +57,8 @@ impl AppDraft {
     }
 }
 
-fn name(name: &str) -> Result<(), Invalid> {
+/// The rule for the name of an app.
+pub(in crate::api) fn name(name: &str) -> Result<(), Invalid> {
     if name.is_empty() {
         return Err(Invalid::new("Missing app name"));
     }

@@ -10,7 +10,7 @@ mod route;
 mod shared;
 mod trigger;
 
-pub(super) use app::AppDraft;
+pub(super) use app::{AppDraft, name as check_app_name};
 pub(super) use function::FunctionDraft;
 pub(super) use route::RouteDraft;
 pub(super) use shared::{is_image, shape};
