@@ -17,10 +17,11 @@ use crate::extract::{Config, State};
 use crate::handler::Handler;
 use crate::index;
 use crate::layers::{CatchPanic, Layer, Next};
-use crate::offload::{Here, Thread};
+use crate::offload::{Here, Thread, Watch};
 use crate::response::{After, Response};
 use crate::route::{Fit, Route};
 use crate::run::{self, ReadOn};
+use crate::term::{Leave, Watched};
 use crate::testing::TestApp;
 use crate::time;
 
@@ -30,7 +31,7 @@ const SHUTDOWN: Duration = Duration::from_secs(1);
 type Local<T> = Pin<Box<dyn Future<Output = T>>>;
 type Made = (TypeId, Arc<dyn Any + Send + Sync>);
 type Startup = Box<dyn FnOnce(Config) -> Local<Result<Made>>>;
-type Shutdown = Box<dyn FnOnce(&Shared) -> Result<Local<Result<()>>>>;
+type Shutdown = Box<dyn FnOnce(&Shared) -> Result<Local<Result<()>>> + Send>;
 
 /// Several functions in one program, with what they share.
 ///
@@ -69,6 +70,8 @@ pub struct App {
     shared: Shared,
     startups: Vec<Startup>,
     shutdowns: Vec<Shutdown>,
+    /// Who ends the process, where there is something to do then.
+    pub(crate) watch: Option<Watch>,
 }
 
 impl fmt::Debug for App {
@@ -155,17 +158,41 @@ impl App {
         self
     }
 
-    /// Runs when the server is done with the container and closes its stdin. It has a second: a
-    /// server that stops does not wait for longer. With format `http-stream` the server closes
-    /// nothing, and this does not run.
+    /// Runs when the server is done with the container: when it closes the container's stdin, or at
+    /// SIGTERM, once the call in flight is answered. It has a second: who stops a container does not
+    /// wait for long.
+    ///
+    /// With [`run_blocking`](Self::run_blocking), SIGTERM makes it run on a thread of the FDK's where
+    /// no call is in flight: the one that serves sleeps in a read.
+    ///
+    /// ```no_run
+    /// use fdk::{App, State, http};
+    ///
+    /// struct Db;
+    ///
+    /// impl Db {
+    ///     async fn close(&self) -> std::io::Result<()> {
+    ///         Ok(())
+    ///     }
+    /// }
+    ///
+    /// fn main() -> fdk::Result<()> {
+    ///     App::new()
+    ///         .startup(|_| async { fdk::Ok(Db) })
+    ///         .shutdown(|db: State<Db>| async move { db.close().await })
+    ///         .function("count", http::get("/count"), |_: State<Db>| "1")
+    ///         .run_blocking()
+    /// }
+    /// ```
     #[must_use]
     pub fn shutdown<F, R, T, E>(mut self, end: F) -> Self
     where
-        F: FnOnce(State<T>) -> R + 'static,
+        F: FnOnce(State<T>) -> R + Send + 'static,
         R: Future<Output = Result<(), E>> + 'static,
         T: Send + Sync + 'static,
         E: Into<Error>,
     {
+        self.watch = Some(|| Ok(Box::new(Watched::watch(Leave::Exit)?)));
         self.shutdowns.push(Box::new(|shared| {
             let ended = end(State::find(shared)?);
             Ok(Box::pin(async move {
@@ -282,11 +309,11 @@ impl App {
             functions: functions.collect(),
             shared: Arc::new(self.shared),
             // What was not made cannot be let go.
-            shutdowns: if with_startup {
+            shutdowns: Cell::new(if with_startup {
                 self.shutdowns
             } else {
                 Vec::new()
-            },
+            }),
             index: RefCell::new(index),
             over: Cell::new(false),
         })
@@ -297,7 +324,7 @@ impl App {
 pub(crate) struct Ready {
     functions: Vec<Entry>,
     shared: Arc<Shared>,
-    shutdowns: Vec<Shutdown>,
+    shutdowns: Cell<Vec<Shutdown>>,
     /// What it tells of itself, where that is what it was started for.
     index: RefCell<Option<Response>>,
     over: Cell<bool>,
@@ -397,8 +424,24 @@ impl Ready {
         self.over.get()
     }
 
-    /// Lets the functions' state go.
-    pub(crate) async fn end(self) -> Result<()> {
+    /// What is to be done once nothing is served any more.
+    pub(crate) fn ending(&self) -> Ending {
+        Ending {
+            shutdowns: self.shutdowns.take(),
+            shared: self.shared.clone(),
+        }
+    }
+}
+
+/// How the functions' state is let go.
+#[derive(Default)]
+pub(crate) struct Ending {
+    shutdowns: Vec<Shutdown>,
+    shared: Arc<Shared>,
+}
+
+impl Ending {
+    pub(crate) async fn run(self) -> Result<()> {
         let mut ended = Ok(());
         for shutdown in self.shutdowns {
             let one = match shutdown(&self.shared) {

@@ -42,7 +42,11 @@
 //! - The framing of an answer is always right, and every answer carries the id of its call, so
 //!   that the server can prove that no caller gets what belongs to another.
 //! - When the server closes stdin, `run` returns `Ok(())`.
-//!
+//! - At SIGTERM, which as the first process of a container it would ignore without a handler, no
+//!   other call is begun, the one in flight is answered, and the process exits with 0. Where it waits
+//!   for a call it exits there and then. What is to be done before that belongs in
+//!   [`App::shutdown`]: with one, and within a runtime, a call gets eight seconds, and then the
+//!   process exits with 1. A second signal ends a program without one at once.
 //! - The same program speaks every format of the Fn Project's: `http`, `json`, `cloudevent`,
 //!   `default` and `http-stream`. Started with `--serve 127.0.0.1:9000` it answers any HTTP client.
 //!
@@ -91,6 +95,7 @@ mod source;
 mod stdio;
 mod stream;
 mod sync;
+mod term;
 pub mod testing;
 #[cfg(test)]
 mod tests;

@@ -8,12 +8,22 @@ use std::task::{Context, Poll, Waker};
 
 use crate::error::{Error, Result};
 use crate::sync::Lock;
+use crate::term::{Flags, Leave, Term, Watched, unless_over};
 
 type Work = Box<dyn FnOnce() + Send>;
+
+/// What makes a process end at SIGTERM.
+pub(crate) type Watch = fn() -> Result<Box<dyn Term>>;
 
 /// Where blocking work is done. A type for each place, so that a program holds only the one that
 /// it uses.
 pub(crate) trait Worker {
+    /// What ends the process at SIGTERM, if an app with something to do then has no `wish`.
+    fn watch(wish: Option<Watch>) -> Result<Box<dyn Term>>;
+
+    /// What `future` comes to; `None` where the process ends first.
+    async fn unless_over<T>(&self, term: &dyn Term, future: impl Future<Output = T>) -> Option<T>;
+
     /// Does `job` and waits for what comes of it.
     async fn run<T, F>(&self, job: F) -> Result<T>
     where
@@ -26,6 +36,16 @@ pub(crate) trait Worker {
 pub(crate) struct Here;
 
 impl Worker for Here {
+    fn watch(wish: Option<Watch>) -> Result<Box<dyn Term>> {
+        wish.unwrap_or(Flags::watch)()
+    }
+
+    async fn unless_over<T>(&self, term: &dyn Term, future: impl Future<Output = T>) -> Option<T> {
+        // Nothing can wake this thread.
+        let value = future.await;
+        term.goes_on().then_some(value)
+    }
+
     async fn run<T, F>(&self, job: F) -> Result<T>
     where
         T: Send + 'static,
@@ -51,6 +71,14 @@ impl Thread {
 }
 
 impl Worker for Thread {
+    fn watch(_: Option<Watch>) -> Result<Box<dyn Term>> {
+        Ok(Box::new(Watched::watch(Leave::Return)?))
+    }
+
+    async fn unless_over<T>(&self, term: &dyn Term, future: impl Future<Output = T>) -> Option<T> {
+        unless_over(term, future).await
+    }
+
     async fn run<T, F>(&self, job: F) -> Result<T>
     where
         T: Send + 'static,

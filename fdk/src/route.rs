@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 
 use http::Method;
 use serde::Serialize;
+use serde_json::value::{RawValue, to_raw_value};
 
 /// How a function is called, and what it needs.
 #[derive(Debug, Clone)]
@@ -32,7 +33,7 @@ pub(crate) struct Needs {
     #[serde(skip_serializing_if = "Expects::is_empty")]
     expects: Expects,
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
-    annotations: BTreeMap<String, serde_json::Value>,
+    annotations: BTreeMap<String, Box<RawValue>>,
 }
 
 #[derive(Debug, Clone, Default, Serialize)]
@@ -156,9 +157,18 @@ impl Route {
         self
     }
 
-    /// Anything else that the server should know of the function.
+    /// Anything else that the server should know of the function. What has no JSON is null.
+    ///
+    /// ```
+    /// use fdk::http;
+    ///
+    /// let route = http::get("/hot").annotation("kiln/scale", &serde_json::json!({ "min": 1 }));
+    /// # let _ = route;
+    /// ```
     #[must_use]
-    pub fn annotation(mut self, name: impl Into<String>, value: serde_json::Value) -> Self {
+    pub fn annotation(mut self, name: impl Into<String>, value: &impl Serialize) -> Self {
+        // As text from here on: a program without annotations needs nothing that writes values.
+        let value = to_raw_value(value).unwrap_or_default();
         self.needs.annotations.insert(name.into(), value);
         self
     }

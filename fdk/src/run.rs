@@ -24,6 +24,7 @@ use crate::output::Asked;
 use crate::response::{After, Content, Framing, IntoResponse, Response};
 use crate::route;
 use crate::source::{Arrival, Conn, Many, Reader, Source};
+use crate::term::Term;
 use crate::time::within;
 
 /// Runs `handler` for every call until the server closes stdin.
@@ -50,10 +51,11 @@ or try it alone:
   <this program> --serve 127.0.0.1:9000      and then  curl -d Ann 127.0.0.1:9000";
 
 /// Starts the app and serves calls from wherever they come.
-pub(crate) async fn main(app: App, worker: impl Worker) -> Result<()> {
+pub(crate) async fn main<W: Worker>(app: App, worker: W) -> Result<()> {
     let source = source("http")?;
+    let term = W::watch(app.watch)?;
     let app = app.ready(!index::is_all()).await?;
-    serve(app, source, worker).await
+    serve(app, source, worker, &*term).await
 }
 
 /// Where calls come from; `usual` is the format where the server names none.
@@ -82,14 +84,25 @@ pub(crate) fn source(usual: &str) -> Result<Source> {
 }
 
 /// Answers calls until there are no more.
-pub(crate) async fn serve(app: Ready, mut source: Source, worker: impl Worker) -> Result<()> {
+pub(crate) async fn serve(
+    app: Ready,
+    mut source: Source,
+    worker: impl Worker,
+    term: &dyn Term,
+) -> Result<()> {
+    term.serves(app.ending());
     source.announce()?;
-    let served = serve_all(&app, source, worker).await;
-    let ended = app.end().await;
-    served.and(ended)
+    let served = serve_all(&app, source, worker, term).await;
+    let (ending, timely) = term.leave();
+    served.and(timely).and(ending.run().await)
 }
 
-async fn serve_all(app: &Ready, mut source: Source, worker: impl Worker) -> Result<()> {
+async fn serve_all(
+    app: &Ready,
+    mut source: Source,
+    worker: impl Worker,
+    term: &dyn Term,
+) -> Result<()> {
     let name = std::env::var("FN_FN_NAME").ok();
     let host = Host {
         app,
@@ -97,30 +110,37 @@ async fn serve_all(app: &Ready, mut source: Source, worker: impl Worker) -> Resu
         chosen: !source.is_open_to_all(),
         worker: &worker,
     };
-    loop {
-        let (back, next) = worker
-            .run(move || {
-                let next = source.next();
-                (source, next)
-            })
-            .await?;
+    while term.waits() {
+        let next = worker.run(move || {
+            let next = source.next();
+            (source, next)
+        });
+        let Some(next) = worker.unless_over(term, next).await else {
+            break;
+        };
+        let (back, next) = next?;
         source = back;
         let Some((conn, arrival)) = next? else {
-            return Ok(());
+            break;
         };
         let asked = conn.asked(&arrival.head);
-        match host.answer(conn, arrival, &asked).await {
+        let answer = host.answer(conn, arrival, &asked);
+        let Some(answered) = worker.unless_over(term, answer).await else {
+            break;
+        };
+        match answered {
             Ok(Some(conn)) => source.give_back(conn),
             // The rest of the request would be taken for the next one.
-            Ok(None) if !source.survives() => return Ok(()),
+            Ok(None) if !source.survives() => break,
             Ok(None) => {}
             Err(error) if source.survives() => asked.fault(&error.to_string()),
             Err(error) => return Err(error),
         }
         if app.is_over() {
-            return Ok(());
+            break;
         }
     }
+    Ok(())
 }
 
 /// What answers calls.
@@ -378,11 +398,12 @@ fn typed(mut headers: HeaderMap, framing: Option<Framing>) -> HeaderMap {
 
 /// What went wrong in the middle of lines, as one more of them.
 fn last_line(error: &Error) -> Vec<u8> {
-    let message = match error.problem() {
-        Some(problem) => problem.to_string(),
-        None => "internal server error".to_owned(),
+    let told = match error.problem() {
+        Some(problem) => Response::error(problem.status, &problem.to_string()),
+        None => Response::failure(String::new()),
     };
-    format!("{}\n", serde_json::json!({ "error": message })).into_bytes()
+    let line = told.body.whole().unwrap_or_default();
+    [&line[..], b"\n"].concat()
 }
 
 /// Lets other tasks have their turn between two pieces, however fast they come.

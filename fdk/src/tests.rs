@@ -16,6 +16,7 @@ use crate::offload::Here;
 use crate::run::serve;
 use crate::source::{Conn, Sink, Source, Speech, Stream};
 use crate::sync::Lock;
+use crate::term::Flags;
 use crate::{
     App, Body, Call, Error, Handler, IntoResponse, Json, Ndjson, Response, Result, StatusCode,
     Streamed, raw, route,
@@ -93,7 +94,8 @@ fn run_app(app: App, input: &[u8], size: usize) -> (Result<()>, Vec<u8>) {
     let conn = Conn::new(Speech::Http, reader, output.clone());
     let result = block_on(async {
         let app = app.ready(true).await?;
-        serve(app, Source::One(Some(Box::new(conn))), Here).await
+        let source = Source::One(Some(Box::new(conn)));
+        serve(app, source, Here, &Flags::default()).await
     });
     let output = std::mem::take(&mut *output.0.lock());
     (result, output)
@@ -659,12 +661,8 @@ fn the_vectors_of_the_codec_are_answered_however_they_are_cut() {
             let conn = Conn::new(Speech::Http, Pieces(pieces.into()), output.clone());
             let result = block_on(async {
                 let app = App::new().function("f", route::any(""), |body: Bytes| body);
-                serve(
-                    app.ready(true).await?,
-                    Source::One(Some(Box::new(conn))),
-                    Here,
-                )
-                .await
+                let source = Source::One(Some(Box::new(conn)));
+                serve(app.ready(true).await?, source, Here, &Flags::default()).await
             });
             assert!(result.is_ok(), "{name} at {at}: {result:?}");
             let output = std::mem::take(&mut *output.0.lock());

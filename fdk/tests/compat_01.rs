@@ -7,15 +7,22 @@
 
 extern crate fdk;
 
+#[path = "common/output.rs"]
+mod output;
+#[path = "common/process.rs"]
+mod process;
+#[path = "common/socket.rs"]
+mod socket;
+
 use std::env;
 use std::io::{Read, Write};
-use std::os::unix::net::UnixStream;
-use std::process;
-use std::process::{Command, Output, Stdio};
+use std::process::{Output, exit};
 
 use fdk::compat::hyper;
 
-const ROLE: &str = "FDK_TEST_FUNCTION";
+use output::{call, log};
+use process::ROLE;
+use socket::Listening;
 
 struct Greeter {
     greeting: String,
@@ -149,7 +156,7 @@ fn main() {
         }
         _ => fdk::Function::new(fdk::STATELESS).run(|_, _: Vec<u8>| Ok(())),
     };
-    process::exit(exit_code);
+    exit(exit_code);
 }
 
 fn tests() {
@@ -169,23 +176,6 @@ fn tests() {
     the_test_bench_runs_functions();
     the_test_bench_tells_of_failures();
     the_test_bench_takes_whole_requests();
-}
-
-fn call(role: &str, settings: &[(&str, &str)], input: &str) -> Output {
-    let mut child = Command::new(env::current_exe().expect("the test knows its own path"))
-        .env(ROLE, role)
-        .env_remove("FN_FORMAT")
-        .envs(settings.iter().copied())
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
-        .spawn()
-        .expect("the test can start itself");
-    let mut stdin = child.stdin.take().expect("stdin is piped");
-    // A function that refuses to start reads nothing.
-    let _ = stdin.write_all(input.as_bytes());
-    drop(stdin);
-    child.wait_with_output().expect("it ends with its stdin")
 }
 
 const HTTP: (&str, &str) = ("FN_FORMAT", "http");
@@ -208,10 +198,6 @@ fn answers(output: &Output) -> Vec<(u16, String)> {
             (head[..3].parse().expect("a status"), body.to_owned())
         })
         .collect()
-}
-
-fn log(output: &Output) -> String {
-    String::from_utf8_lossy(&output.stderr).into_owned()
 }
 
 fn stdout_is_the_log_and_not_the_answer() {
@@ -430,19 +416,9 @@ fn it_speaks_the_formats_that_came_later() {
 }
 
 fn over_a_socket() {
-    let folder = tempfile::tempdir().expect("a folder");
-    let socket = folder.path().join("lsnr.sock");
-    let mut child = Command::new(env::current_exe().expect("the test knows its own path"))
-        .env(ROLE, "greet")
-        .env("FN_FORMAT", "http-stream")
-        .env("FN_LISTENER", format!("unix:{}", socket.display()))
-        .env("GREETING", "Hi")
-        .stdout(Stdio::null())
-        .stderr(Stdio::null())
-        .spawn()
-        .expect("the test can start itself");
-    until(|| socket.exists());
-    let mut stream = UnixStream::connect(&socket).expect("a connection");
+    let settings = [("FN_FORMAT", "http-stream"), GREETING];
+    let mut function = Listening::start("greet", &settings);
+    let mut stream = function.connect();
     let table = [
         ("Ann", "200", "Hi Ann, 1!"),
         ("nobody", "400", "nobody is there"),
@@ -469,21 +445,8 @@ fn over_a_socket() {
         );
         assert!(!answer.contains("Fn-Http-H-Content-Length"), "{answer}");
     }
-    assert_eq!(child.wait().expect("its end").code(), Some(2));
-}
-
-#[expect(
-    clippy::disallowed_methods,
-    reason = "no runtime is here to be blocked"
-)]
-fn until(done: impl Fn() -> bool) {
-    for _ in 0..1000 {
-        if done() {
-            return;
-        }
-        std::thread::sleep(std::time::Duration::from_millis(10));
-    }
-    panic!("not within ten seconds");
+    let end = function.child.wait().expect("its end");
+    assert_eq!(end.code(), Some(2));
 }
 
 fn texts(bench: &mut fdk::FunctionTestbench<Greeter>) -> Vec<(u16, String)> {

@@ -5,16 +5,25 @@
     reason = "this is what programs of 0.2 look like"
 )]
 
+#[path = "common/output.rs"]
+mod output;
+#[path = "common/process.rs"]
+mod process;
+#[path = "common/socket.rs"]
+mod socket;
+
 use std::io::{Read, Write};
 use std::os::unix::net::UnixStream;
-use std::process::{Child, Command, Output, Stdio};
+use std::process::Output;
 use std::time::Duration;
 
 use fdk::{Function, FunctionError, Result, RuntimeContext};
 use serde::{Deserialize, Serialize};
 use tokio;
 
-const ROLE: &str = "FDK_TEST_FUNCTION";
+use output::{call, log};
+use process::ROLE;
+use socket::Listening;
 
 // As `fn init` made it.
 #[tokio::main]
@@ -157,30 +166,6 @@ fn main() -> Result<()> {
     Ok(())
 }
 
-fn command(role: &str, settings: &[(&str, &str)]) -> Command {
-    let mut command = Command::new(std::env::current_exe().expect("the test knows its own path"));
-    command
-        .env(ROLE, role)
-        .env_remove("FN_FORMAT")
-        .env_remove("FN_LISTENER")
-        .envs(settings.iter().copied())
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped());
-    command
-}
-
-fn call(role: &str, settings: &[(&str, &str)], input: &str) -> Output {
-    let mut child = command(role, settings)
-        .spawn()
-        .expect("the test can start itself");
-    let mut stdin = child.stdin.take().expect("stdin is piped");
-    // A function that refuses to start reads nothing.
-    let _ = stdin.write_all(input.as_bytes());
-    drop(stdin);
-    child.wait_with_output().expect("it ends with its stdin")
-}
-
 const HTTP: (&str, &str) = ("FN_FORMAT", "http");
 
 fn post(headers: &str, body: &str) -> String {
@@ -201,10 +186,6 @@ fn answers(output: &Output) -> Vec<(String, String)> {
             (head.to_owned(), body.to_owned())
         })
         .collect()
-}
-
-fn log(output: &Output) -> String {
-    String::from_utf8_lossy(&output.stderr).into_owned()
 }
 
 const PLAIN: &str = "Content-Type: text/plain\r\nAccept: text/plain\r\n";
@@ -418,37 +399,18 @@ fn the_context_knows_the_call() {
     told(&answers(&output)[0].1, "7", &["false"]);
 }
 
-/// A function that listens.
-struct Listening {
-    child: Child,
+/// A function that listens, and a connection to it.
+struct Connected {
     stream: UnixStream,
-    _folder: tempfile::TempDir,
+    _function: Listening,
 }
 
-impl Drop for Listening {
-    fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-    }
-}
-
-impl Listening {
+impl Connected {
     fn start(role: &str, settings: &[(&str, &str)]) -> Self {
-        let folder = tempfile::tempdir().expect("a folder");
-        let socket = folder.path().join("lsnr.sock");
-        let child = command(role, settings)
-            .env("FN_LISTENER", format!("unix:{}", socket.display()))
-            .stdin(Stdio::null())
-            .stdout(Stdio::null())
-            .stderr(Stdio::null())
-            .spawn()
-            .expect("the test can start itself");
-        until(|| socket.exists());
-        let stream = UnixStream::connect(&socket).expect("a connection");
+        let function = Listening::start(role, settings);
         Self {
-            child,
-            stream,
-            _folder: folder,
+            stream: function.connect(),
+            _function: function,
         }
     }
 
@@ -482,20 +444,6 @@ impl Listening {
     }
 }
 
-#[expect(
-    clippy::disallowed_methods,
-    reason = "no runtime is here to be blocked"
-)]
-fn until(done: impl Fn() -> bool) {
-    for _ in 0..1000 {
-        if done() {
-            return;
-        }
-        std::thread::sleep(Duration::from_millis(10));
-    }
-    panic!("not within ten seconds");
-}
-
 const STREAM: (&str, &str) = ("FN_FORMAT", "http-stream");
 const WRAPPED: &str = "Fn-Intent: httprequest\r\nFn-Http-Method: PUT\r\n\
                        Fn-Http-Request-Url: http://h/t/a/f?x=1\r\nFn-Http-H-X-Own: mine\r\n";
@@ -511,7 +459,7 @@ fn has(head: &str, transport: &str, headers: &[&str]) {
 }
 
 fn callers_by_http_see_status_and_headers() {
-    let mut function = Listening::start("order", &[STREAM]);
+    let mut function = Connected::start("order", &[STREAM]);
     let (head, body) = function.call(WRAPPED, &ordered(8));
     has(
         &head,
@@ -537,7 +485,7 @@ fn callers_by_http_see_status_and_headers() {
     has(&head, "200", &["Fn-Http-Status: 201"]);
 
     let settings = [&SETTINGS[..], &[STREAM]].concat();
-    let mut function = Listening::start("context", &settings);
+    let mut function = Connected::start("context", &settings);
     let (_, body) = function.call(WRAPPED, ASKED);
     let rest = [
         "mine",
@@ -552,7 +500,7 @@ fn callers_by_http_see_status_and_headers() {
 }
 
 fn a_direct_call_has_its_status_in_a_header() {
-    let mut function = Listening::start("order", &[STREAM]);
+    let mut function = Connected::start("order", &[STREAM]);
     let (head, body) = function.call("", &ordered(8));
     has(&head, "200", &["Fn-Http-Status: 201", "X-Item: tea"]);
     assert_eq!(body, ordered(16));
@@ -569,7 +517,7 @@ fn a_direct_call_has_its_status_in_a_header() {
 }
 
 fn a_server_that_names_no_format_speaks_over_its_socket() {
-    let mut function = Listening::start("hello", &[]);
+    let mut function = Connected::start("hello", &[]);
     let (head, body) = function.call("Content-Type: text/plain\r\n", "Ann");
     has(&head, "200", &[]);
     assert_eq!(body, "\"Hello Ann!\"");

@@ -1,15 +1,25 @@
 //! A real process between real pipes: what only shows there.
 
-use std::io::{BufRead, Read, Write};
+#[path = "common/output.rs"]
+mod output;
+#[path = "common/port.rs"]
+mod port;
+#[path = "common/process.rs"]
+mod process;
+#[path = "common/socket.rs"]
+mod socket;
+
+use std::io::{Read, Write};
 use std::net::TcpStream;
-use std::os::unix::net::UnixStream;
-use std::process::{Child, Command, ExitCode, Output, Stdio};
-use std::time::Duration;
+use std::process::{Command, ExitCode, Stdio};
 
 use fdk::{Ndjson, Path, State, Streamed, http};
 use futures_util::StreamExt;
 
-const ROLE: &str = "FDK_TEST_FUNCTION";
+use output::{call, log};
+use port::serve;
+use process::{ROLE, start};
+use socket::Listening;
 
 fn main() -> ExitCode {
     if std::env::var_os(ROLE).is_some() {
@@ -105,30 +115,6 @@ fn function(body: String) -> fdk::Result<String> {
     Ok(body)
 }
 
-fn start(settings: &[(&str, &str)]) -> Child {
-    let program = std::env::current_exe().expect("the test knows its own path");
-    Command::new(program)
-        .env(ROLE, "1")
-        .env_remove("FN_FORMAT")
-        .envs(settings.iter().copied())
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
-        .spawn()
-        .expect("the test can start itself")
-}
-
-fn call(settings: &[(&str, &str)], input: &str) -> Output {
-    let mut child = start(settings);
-    let mut stdin = child.stdin.take().expect("stdin is piped");
-    // A function that refuses to start reads nothing.
-    let _ = stdin.write_all(input.as_bytes());
-    drop(stdin);
-    child
-        .wait_with_output()
-        .expect("the function ends with its stdin")
-}
-
 fn post(body: &str) -> String {
     format!(
         "POST / HTTP/1.1\r\nContent-Length: {}\r\nFn_call_id: 7\r\n\r\n{body}",
@@ -146,12 +132,16 @@ fn answer(body: &str) -> String {
 
 // C1
 fn prints_become_logs() {
-    let output = call(&[("FN_FORMAT", "http")], &(post("print") + &post("next")));
+    let output = call(
+        "body",
+        &[("FN_FORMAT", "http")],
+        &(post("print") + &post("next")),
+    );
     assert_eq!(
         String::from_utf8_lossy(&output.stdout),
         answer("print") + &answer("next")
     );
-    let log = String::from_utf8_lossy(&output.stderr);
+    let log = log(&output);
     for line in ["a print\n", "half a line", "a child's print\n"] {
         assert!(log.contains(line), "{log}");
     }
@@ -160,7 +150,7 @@ fn prints_become_logs() {
 
 // B8
 fn children_cannot_eat_the_next_request() {
-    let output = call(&[], &(post("eat") + &post("next")));
+    let output = call("body", &[], &(post("eat") + &post("next")));
     assert_eq!(
         String::from_utf8_lossy(&output.stdout),
         answer("0 0") + &answer("next")
@@ -168,22 +158,22 @@ fn children_cannot_eat_the_next_request() {
 }
 
 fn the_end_of_stdin_is_a_clean_exit() {
-    let output = call(&[], "");
+    let output = call("body", &[], "");
     assert!(output.status.success() && output.stdout.is_empty() && output.stderr.is_empty());
 }
 
 fn half_a_request_is_a_failure() {
-    let output = call(&[], "POST / HTTP/1.1\r\n");
+    let output = call("body", &[], "POST / HTTP/1.1\r\n");
     assert_eq!(output.status.code(), Some(1));
-    let log = String::from_utf8_lossy(&output.stderr);
+    let log = log(&output);
     assert!(log.contains("stream ended within the head"), "{log}");
 }
 
 fn an_unknown_format_is_refused_at_once() {
-    let output = call(&[("FN_FORMAT", "xml")], &post("x"));
+    let output = call("body", &[("FN_FORMAT", "xml")], &post("x"));
     assert_eq!(output.status.code(), Some(1));
     assert!(output.stdout.is_empty());
-    let log = String::from_utf8_lossy(&output.stderr);
+    let log = log(&output);
     assert!(
         log.contains("FN_FORMAT is \"xml\", expected http, json"),
         "{log}"
@@ -191,7 +181,7 @@ fn an_unknown_format_is_refused_at_once() {
 }
 
 fn the_same_program_speaks_every_format() {
-    let output = call(&[("FN_FORMAT", "http")], &post("Änn"));
+    let output = call("body", &[("FN_FORMAT", "http")], &post("Änn"));
     assert!(String::from_utf8_lossy(&output.stdout).ends_with("\r\n\r\nÄnn"));
 
     let json = |body: &str| {
@@ -201,7 +191,11 @@ fn the_same_program_speaks_every_format() {
              \"request_url\":\"http://h/t/a/f?x=1\",\"headers\":{{\"Host\":[\"h\"]}}}}}}\n"
         )
     };
-    let output = call(&[("FN_FORMAT", "json")], &(json("Änn") + &json("b")));
+    let output = call(
+        "body",
+        &[("FN_FORMAT", "json")],
+        &(json("Änn") + &json("b")),
+    );
     let said = String::from_utf8_lossy(&output.stdout).into_owned();
     let answers: Vec<serde_json::Value> = said
         .lines()
@@ -216,7 +210,11 @@ fn the_same_program_speaks_every_format() {
 
     // Its end is known whatever is in it, so it costs its caller an answer and nobody else's.
     let odd = "{\"call_id\":7,\"body\":null}\n{\"body\":null}\n";
-    let output = call(&[("FN_FORMAT", "json")], &(odd.to_owned() + &json("c")));
+    let output = call(
+        "body",
+        &[("FN_FORMAT", "json")],
+        &(odd.to_owned() + &json("c")),
+    );
     let said = String::from_utf8_lossy(&output.stdout).into_owned();
     let statuses: Vec<_> = said
         .lines()
@@ -228,7 +226,7 @@ fn the_same_program_speaks_every_format() {
     let event = "{\"cloudEventsVersion\":\"0.1\",\"eventID\":\"7\",\"contentType\":\"application/json\",\
                  \"extensions\":{\"protocol\":{\"method\":\"POST\",\"request_url\":\"http://h/\"}},\
                  \"data\":{\"a\":[1]}}\n";
-    let output = call(&[("FN_FORMAT", "cloudevent")], event);
+    let output = call("body", &[("FN_FORMAT", "cloudevent")], event);
     let answer: serde_json::Value = serde_json::from_slice(&output.stdout).expect("JSON");
     assert_eq!(answer["data"], "{\"a\":[1]}", "text, as the function says");
     assert_eq!(answer["contentType"], "text/plain");
@@ -240,7 +238,7 @@ fn the_same_program_speaks_every_format() {
         ("FN_REQUEST_URL", "http://h/t/a/f"),
         ("FN_CALL_ID", "7"),
     ];
-    let output = call(&settings, "Änn");
+    let output = call("body", &settings, "Änn");
     assert_eq!(String::from_utf8_lossy(&output.stdout), "Änn");
     assert!(output.status.success());
 
@@ -248,16 +246,10 @@ fn the_same_program_speaks_every_format() {
 }
 
 fn over_a_socket() {
-    let folder = tempfile::tempdir().expect("a folder");
-    let socket = folder.path().join("lsnr.sock");
-    let listener = format!("unix:{}", socket.display());
-    let settings = [("FN_FORMAT", "http-stream"), ("FN_LISTENER", &listener)];
-    let mut child = start(&settings);
-    until(|| socket.exists());
-    let link = std::fs::read_link(&socket).expect("a link");
+    let function = Listening::start("body", &[("FN_FORMAT", "http-stream")]);
+    let link = std::fs::read_link(&function.socket).expect("a link");
     assert!(link.is_relative() && link.parent() == Some(std::path::Path::new("")));
-    let mut first = UnixStream::connect(&socket).expect("a connection");
-    let mut second = UnixStream::connect(&socket).expect("another connection");
+    let (mut first, mut second) = (function.connect(), function.connect());
     let plain =
         "POST /call HTTP/1.1\r\nHost: localhost\r\nFn-Call-Id: 8\r\nContent-Length: 2\r\n\r\nhi";
     let wrapped = "POST /call HTTP/1.1\r\nHost: localhost\r\nFn-Call-Id: 9\r\nContent-Length: 5\r\n\
@@ -280,8 +272,6 @@ fn over_a_socket() {
         let answer = exchange(stream, &wrapped.replace("PUT", "HEAD"), "query");
         assert!(answer.contains("Fn-Http-Status: 200\r\n"), "{answer}");
     }
-    child.kill().expect("it runs still");
-    child.wait().expect("its end");
 }
 
 /// Sends a request and reads until the answer ends with `end`.
@@ -297,27 +287,13 @@ fn exchange(stream: &mut (impl Read + Write), request: &str, end: &str) -> Strin
     String::from_utf8(answer).expect("text")
 }
 
-#[expect(
-    clippy::disallowed_methods,
-    reason = "no runtime is here to be blocked"
-)]
-fn until(done: impl Fn() -> bool) {
-    for _ in 0..1000 {
-        if done() {
-            return;
-        }
-        std::thread::sleep(Duration::from_millis(10));
-    }
-    panic!("not within ten seconds");
-}
-
 const INDEX: &str =
     "GET /_fn/index HTTP/1.1\r\nHost: fn\r\nFn-Control: index\r\nContent-Length: 0\r\n\r\n";
 
 fn the_index_is_told_without_a_startup() {
     for role in ["app", "tokio"] {
-        let settings = [(ROLE, role), ("FN_INDEXING", "1"), ("DB", "away")];
-        let output = call(&settings, INDEX);
+        let settings = [("FN_INDEXING", "1"), ("DB", "away")];
+        let output = call(role, &settings, INDEX);
         assert!(output.status.success(), "{output:?}");
         let text = String::from_utf8_lossy(&output.stdout).into_owned();
         let (head, body) = text.split_once("\r\n\r\n").expect("a head");
@@ -335,20 +311,20 @@ fn the_index_is_told_without_a_startup() {
         assert_eq!(names, ["db", "double", "memory"]);
     }
     // Elsewhere it is a call like any other, with a body that is no request.
-    let settings = [(ROLE, "app"), ("DB", "db"), ("FN_FN_NAME", "db")];
+    let settings = [("DB", "db"), ("FN_FN_NAME", "db")];
     let hidden = "GET /t/a/db/2 HTTP/1.1\r\n\r\n";
     let asked = format!(
         "POST /t/a/db/1 HTTP/1.1\r\nFn-Control: index\r\nContent-Length: {}\r\n\r\n{hidden}",
         hidden.len()
     );
-    let output = call(&settings, &asked);
+    let output = call("app", &settings, &asked);
     let text = String::from_utf8_lossy(&output.stdout).into_owned();
     assert!(
         text.ends_with("\r\n\r\ndb 1") && text.matches("HTTP/1.1").count() == 1,
         "{text}"
     );
     // One function without a route leaves that to func.yaml.
-    let output = call(&[("FN_INDEXING", "1")], INDEX);
+    let output = call("body", &[("FN_INDEXING", "1")], INDEX);
     let text = String::from_utf8_lossy(&output.stdout).into_owned();
     assert!(text.starts_with("HTTP/1.1 501 "), "{text}");
 }
@@ -358,24 +334,23 @@ fn a_startup_that_fails_is_told_and_ends_the_process() {
         (Some("away"), "startup failed: no database"),
         (None, "startup failed: the setting DB is missing"),
     ] {
-        let mut settings = vec![(ROLE, "app")];
-        settings.extend(db.map(|db| ("DB", db)));
-        let output = call(&settings, &post("x"));
+        let settings: Vec<_> = db.map(|db| ("DB", db)).into_iter().collect();
+        let output = call("app", &settings, &post("x"));
         assert_eq!(output.status.code(), Some(1));
         assert!(output.stdout.is_empty());
-        let log = String::from_utf8_lossy(&output.stderr);
+        let log = log(&output);
         assert!(log.contains(told), "{log}");
     }
 }
 
 fn state_is_let_go_at_the_end() {
     for role in ["app", "tokio"] {
-        let settings = [(ROLE, role), ("DB", "db"), ("FN_FN_NAME", "db")];
+        let settings = [("DB", "db"), ("FN_FN_NAME", "db")];
         let request = "GET /t/a/db/6 HTTP/1.1\r\nFn_call_id: 7\r\n\r\n";
-        let output = call(&settings, &request.repeat(3));
+        let output = call(role, &settings, &request.repeat(3));
         let said = String::from_utf8_lossy(&output.stdout);
         assert_eq!(said.matches("\r\n\r\ndb 6").count(), 3, "{said}");
-        let log = String::from_utf8_lossy(&output.stderr);
+        let log = log(&output);
         assert_eq!(log, "closed db\n");
         assert!(output.status.success());
     }
@@ -387,8 +362,8 @@ const CHUNKED: &str =
 // Each answer is waited for before the next line is sent, so one that waits for all would hang.
 fn lines_come_back_one_by_one() {
     for role in ["app", "tokio"] {
-        let settings = [(ROLE, role), ("DB", "db"), ("FN_FN_NAME", "double")];
-        let mut child = start(&settings);
+        let settings = [("DB", "db"), ("FN_FN_NAME", "double")];
+        let mut child = start(role, &settings);
         let mut stdin = child.stdin.take().expect("stdin is piped");
         let mut stdout = child.stdout.take().expect("stdout is piped");
         for round in 0..2 {
@@ -418,7 +393,7 @@ fn lines_come_back_one_by_one() {
 
 fn a_million_lines_take_no_more_memory_than_a_few() {
     let peak_after = |lines: u64| {
-        let mut child = start(&[(ROLE, "app"), ("DB", "db")]);
+        let mut child = start("app", &[("DB", "db")]);
         let mut stdin = child.stdin.take().expect("stdin is piped");
         let mut stdout = child.stdout.take().expect("stdout is piped");
         let writer = std::thread::spawn(move || {
@@ -457,29 +432,13 @@ fn a_million_lines_take_no_more_memory_than_a_few() {
 }
 
 fn it_can_be_tried_out_with_any_client() {
-    let mut child = Command::new(std::env::current_exe().expect("the test knows its own path"))
-        .args(["--serve", "127.0.0.1:0"])
-        .env(ROLE, "app")
-        .env("DB", "db")
-        .env_remove("FN_FORMAT")
-        .stdin(Stdio::null())
-        .stdout(Stdio::null())
-        .stderr(Stdio::piped())
-        .spawn()
-        .expect("the test can start itself");
-    let mut log = std::io::BufReader::new(child.stderr.take().expect("stderr is piped"));
-    let mut line = String::new();
-    log.read_line(&mut line).expect("a line");
-    let address = line
-        .trim()
-        .strip_prefix("listening on http://")
-        .expect("an address");
-    let mut kept = TcpStream::connect(address).expect("a connection");
-    let mut other = TcpStream::connect(address).expect("another connection");
+    let (mut child, address, _log) = serve("app", &[("DB", "db")]);
+    let mut kept = TcpStream::connect(&address).expect("a connection");
+    let mut other = TcpStream::connect(&address).expect("another connection");
     other.write_all(b"what?\r\n\r\n").expect("nonsense");
     for stream in [
         &mut kept,
-        &mut TcpStream::connect(address).expect("a third one"),
+        &mut TcpStream::connect(&address).expect("a third one"),
     ] {
         let request = "GET /db/6 HTTP/1.1\r\nHost: h\r\n\r\n";
         let answer = exchange(stream, request, "db 6");

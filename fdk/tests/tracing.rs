@@ -1,9 +1,12 @@
 //! Log lines of a real process.
 
-use std::io::Write;
-use std::process::{Command, Stdio};
+#[path = "common/output.rs"]
+mod output;
+#[path = "common/process.rs"]
+mod process;
 
-const ROLE: &str = "FDK_TEST_FUNCTION";
+use output::{call, log};
+use process::ROLE;
 
 fn main() -> fdk::Result<()> {
     match std::env::var(ROLE).as_deref() {
@@ -36,37 +39,24 @@ async fn function(body: String) -> String {
     body
 }
 
-fn log_of(settings: &[(&str, &str)]) -> String {
-    let mut child = Command::new(std::env::current_exe().expect("the test knows its own path"))
-        .env(ROLE, "1")
-        .env("FN_FORMAT", "http")
-        .env_remove("RUST_LOG")
-        .envs(settings.iter().copied())
-        .stdin(Stdio::piped())
-        .stdout(Stdio::null())
-        .stderr(Stdio::piped())
-        .spawn()
-        .expect("the test can start itself");
-    let mut stdin = child.stdin.take().expect("stdin is piped");
-    for (id, body) in [(7, "a b"), (8, "c\nd")] {
-        let request = format!(
+fn log_of(role: &str, settings: &[(&str, &str)]) -> String {
+    let input = [(7, "a b"), (8, "c\nd")].map(|(id, body)| {
+        format!(
             "POST / HTTP/1.1\r\nContent-Length: {}\r\nFn_call_id: {id}\r\n\
              traceparent: 00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01\r\n\r\n{body}",
             body.len()
-        );
-        stdin.write_all(request.as_bytes()).expect("a call");
-    }
-    drop(stdin);
-    let output = child.wait_with_output().expect("its end");
+        )
+    });
+    let output = call(role, settings, &input.concat());
     assert!(output.status.success());
-    String::from_utf8(output.stderr).expect("text")
+    log(&output)
 }
 
 fn events_carry_the_ids_of_their_call() {
     let ids = |id| format!("call_id={id} trace_id=4bf92f3577b34da6a3ce929d0e0e4736 target=tracing");
     let (first, second) = (ids(7), ids(8));
     assert_eq!(
-        log_of(&[]),
+        log_of("lines", &[]),
         format!(
             "level=INFO {first} msg=before n=6 body=\"a b\"\n\
              level=WARN {first} msg=\"later a b\"\n\
@@ -77,13 +67,13 @@ fn events_carry_the_ids_of_their_call() {
 }
 
 fn a_level_can_be_asked_for() {
-    let log = log_of(&[("RUST_LOG", "debug")]);
+    let log = log_of("lines", &[("RUST_LOG", "debug")]);
     assert_eq!(log.matches("msg=\"not asked for\"").count(), 2, "{log}");
-    assert_eq!(log_of(&[("RUST_LOG", "error")]), "");
+    assert_eq!(log_of("lines", &[("RUST_LOG", "error")]), "");
 }
 
 fn a_logger_of_the_programs_own_stays() {
-    let log = log_of(&[(ROLE, "own")]);
+    let log = log_of("own", &[]);
     assert!(
         !log.contains("level=WARN") && log.contains("level=INFO"),
         "{log}"

@@ -18,6 +18,7 @@ use crate::offload::Here;
 use crate::response::{After, Response as Answer};
 use crate::run::{describe, serve, source};
 use crate::source::Source;
+use crate::term::{Flags, Term};
 use crate::{index, route};
 
 /// What a call is made of for functions of 0.1. Implement it for types of your own.
@@ -192,16 +193,19 @@ impl<S> Runner<S> {
     {
         let run = || {
             let source = source("default")?;
+            let term = Flags::watch()?;
             if index::is_all() {
                 // What the state needs may not be there where nothing is to be called.
                 let state = Err(FunctionError::other("started to tell its functions"));
-                return Session::new(state).serve(source, handler).map(|_| 0);
+                return Session::new(state)
+                    .serve(source, handler, &*term)
+                    .map(|_| 0);
             }
             let state = (self.initializer)(&RuntimeContext::of_process());
             if let Err(error) = &state {
                 tell(&format!("the function did not start: {error}"));
             }
-            Session::new(state).serve(source, handler)
+            Session::new(state).serve(source, handler, &*term)
         };
         run().unwrap_or_else(|error| {
             tell(&error.to_string());
@@ -245,6 +249,7 @@ impl<S: 'static> Session<S> {
         mut self,
         source: Source,
         mut handler: impl FnMut(&mut S, T) -> Result<U, FunctionError> + 'static,
+        term: &dyn Term,
     ) -> FdkResult<i32>
     where
         T: InputCoercible + 'static,
@@ -257,7 +262,7 @@ impl<S: 'static> Session<S> {
         });
         block_on(async {
             let app = app.ready(false).await?;
-            serve(app, source, Here).await
+            serve(app, source, Here, term).await
         })?;
         Ok(status.get())
     }

@@ -19,6 +19,7 @@ use crate::call::Call;
 use crate::offload::{Here, Thread, Worker};
 use crate::response::{After, Response};
 use crate::run::{serve, source};
+use crate::term::{Leave, Term, Watched, unless_over};
 use crate::{index, route};
 
 impl Function<()> {
@@ -41,15 +42,23 @@ impl Function<()> {
     {
         let runtime = Handle::try_current().ok();
         let worker = Thread::start()?;
+        let term = Watched::watch(Leave::Return)?;
+        let watched = term.clone();
         let ended = worker.run(move || {
             let _within = runtime.as_ref().map(Handle::enter);
-            answer_all(function)
+            answer_all(function, &watched)
         });
-        ended.await?
+        let ended = unless_over(&term, ended).await;
+        let (_, timely) = term.leave();
+        ended.unwrap_or_else(|| Ok(timely.map_err(|error| io(&error))))?
     }
 }
 
-fn answer_all<T, S, F>(function: F) -> Result<(), FunctionError>
+fn io(error: &crate::Error) -> FunctionError {
+    FunctionError::io(error.to_string())
+}
+
+fn answer_all<T, S, F>(function: F, term: &dyn Term) -> Result<(), FunctionError>
 where
     T: DeserializeOwned + 'static,
     S: Serialize + 'static,
@@ -69,8 +78,8 @@ where
     });
     block_on(async {
         let app = app.ready(!index::is_all()).await.map_err(start)?;
-        let served = serve(app, source, Here).await;
-        served.map_err(|error| FunctionError::io(error.to_string()))
+        let served = serve(app, source, Here, term).await;
+        served.map_err(|error| io(&error))
     })
 }
 

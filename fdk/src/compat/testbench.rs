@@ -11,6 +11,7 @@ use super::first::{Initializer, InputCoercible, OutputCoercible, Session};
 use super::hyper::{Method, Request, Response, Uri};
 use crate::source::{Conn, Source, Speech, Stream};
 use crate::sync::Lock;
+use crate::term::Flags;
 
 /// Tests functions of 0.1: calls in, responses out.
 ///
@@ -115,9 +116,9 @@ impl<S> FunctionTestbench<S> {
         let output = Sink::default();
         let seen = Rc::new(RefCell::new(Vec::new()));
         let conn = Conn::new(Speech::Http, Cursor::new(input), output.clone());
-        let served = Session::new(state)
-            .seen_by(&seen)
-            .serve(Source::One(Some(Box::new(conn))), handler);
+        let source = Source::One(Some(Box::new(conn)));
+        let session = Session::new(state).seen_by(&seen);
+        let served = session.serve(source, handler, &Flags::default());
         self.responses = seen.take();
         self.output = std::mem::take(&mut output.0.lock());
         self.errlog.clear();
