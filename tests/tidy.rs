@@ -1,10 +1,11 @@
 //! The house rules that no compiler checks: which room may see which, which crate may be used
 //! where, what a door may hold, how long files get, and what must never be written down.
 //!
-//! Everything here looks at text, so it is quick and needs nothing built. Each rule is a function
-//! from files to findings, tried on small samples first and then on the tree.
+//! Everything here looks at text, so it is quick and needs nothing built; only what a dependency
+//! asks of a toolchain has to be asked of cargo. Each rule is a function from files to findings,
+//! tried on small samples first and then on the tree.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
 use std::path::Path;
 use std::{fmt, fs};
@@ -702,6 +703,73 @@ fn functions_of(text: &str) -> Vec<String> {
     names.collect()
 }
 
+/// Conditions that join a `let` to others, which Rust reads since 1.88, in crates that say that
+/// they need less.
+fn let_chains(files: &[File]) -> Vec<Finding> {
+    let old = |path: &str| path.starts_with("fdk/") || path.starts_with("crates/wire/");
+    let mut found = Vec::new();
+    for file in files.iter().filter(|file| old(&file.path)) {
+        for at in words(&file.text, "let") {
+            let before = file.text[..at].trim_end();
+            let first = ["if", "while"].iter().any(|word| before.ends_with(word));
+            if before.ends_with("&&") || (first && is_joined(&file.text[at..])) {
+                found.push(Finding {
+                    path: file.path.clone(),
+                    line: file.text[..at].lines().count(),
+                    what: "a condition joined to a `let`".to_owned(),
+                });
+            }
+        }
+    }
+    found
+}
+
+/// Whether another condition follows that of the `let` which `text` begins with.
+fn is_joined(text: &str) -> bool {
+    let value = text.find('=').map_or("", |at| &text[at + 1..]);
+    let mut depth = 0_usize;
+    for (at, byte) in value.bytes().enumerate() {
+        match byte {
+            b'(' | b'[' => depth += 1,
+            b')' | b']' => depth = depth.saturating_sub(1),
+            b'{' if depth == 0 => break,
+            b'&' if depth == 0 && value[at..].starts_with("&& ") => return true,
+            _ => {}
+        }
+    }
+    false
+}
+
+/// The version of Rust that `root` and each crate that it is built with asks for, by what
+/// `cargo metadata` says; one that asks for nothing is content with any.
+fn toolchains(metadata: &serde_json::Value, root: &str) -> BTreeMap<String, Vec<u32>> {
+    let all = |list: &serde_json::Value| list.as_array().cloned().unwrap_or_default();
+    let packages = all(&metadata["packages"]);
+    let by_id: BTreeMap<_, _> = packages.iter().map(|p| (p["id"].as_str(), p)).collect();
+    let nodes = all(&metadata["resolve"]["nodes"]);
+    let nodes: BTreeMap<_, _> = nodes.iter().map(|n| (n["id"].as_str(), n)).collect();
+    let mut open: Vec<_> = packages.iter().filter(|p| p["name"] == root).collect();
+    let mut asked = BTreeMap::new();
+    while let Some(package) = open.pop() {
+        let name = package["name"].as_str().unwrap_or_default().to_owned();
+        let version = package["rust_version"].as_str().unwrap_or("0");
+        let version = version.split('.').filter_map(|part| part.parse().ok());
+        if asked.insert(name, version.take(2).collect()).is_some() {
+            continue;
+        }
+        for needed in all(&nodes[&package["id"].as_str()]["deps"]) {
+            // Those for tests and builds have another kind.
+            if all(&needed["dep_kinds"])
+                .iter()
+                .any(|k| k["kind"].is_null())
+            {
+                open.extend(by_id.get(&needed["pkg"].as_str()));
+            }
+        }
+    }
+    asked
+}
+
 fn assert_none(rule: &str, findings: &[Finding]) {
     let list: Vec<String> = findings.iter().map(ToString::to_string).collect();
     assert!(findings.is_empty(), "{rule}\n{}\n", list.join("\n"));
@@ -749,6 +817,32 @@ fn files_are_short_enough_to_be_read() {
 fn nothing_is_written_down_that_only_made_sense_here() {
     let rule = "no paths of one machine, no mirrors, no talk of the moment";
     assert_none(rule, &unwanted_words(&tree()));
+}
+
+#[test]
+fn the_fdk_says_nothing_that_its_oldest_toolchain_cannot_read() {
+    assert_none("too new for the FDK", &let_chains(&sources()));
+}
+
+#[test]
+fn the_fdk_depends_on_nothing_that_its_oldest_toolchain_cannot_build() {
+    let args = ["metadata", "--format-version", "1", "--locked", "--offline"];
+    let told = std::process::Command::new(env!("CARGO"))
+        .args(args)
+        .current_dir(env!("CARGO_MANIFEST_DIR"))
+        .output()
+        .expect("cargo runs");
+    assert!(
+        told.status.success(),
+        "{}",
+        String::from_utf8_lossy(&told.stderr)
+    );
+    let told = serde_json::from_slice(&told.stdout).expect("cargo answers with JSON");
+    let asked = toolchains(&told, "kiln-fdk");
+    assert!(asked.len() > 20, "too few to be all: {asked:?}");
+    let stated = &asked["kiln-fdk"];
+    let newer: Vec<_> = asked.iter().filter(|(_, asks)| *asks > stated).collect();
+    assert!(newer.is_empty(), "asks for more than {stated:?}: {newer:?}");
 }
 
 #[test]
@@ -1031,6 +1125,55 @@ fn a_path_of_one_machine_is_found_and_the_end_of_another_is_not() {
         let findings = unwanted_words(&[file("docs/a.md", &text)]);
         assert_eq!(!findings.is_empty(), found, "{text}");
     }
+}
+
+#[test]
+fn a_joined_let_is_found_where_rust_is_old() {
+    let chain = "if a &&\n    let Some(b) = c {}";
+    for (path, text, count) in [
+        ("fdk/src/a.rs", chain, 1),
+        ("crates/wire/src/a.rs", chain, 1),
+        ("src/pool/a.rs", chain, 0),
+        ("fdk/src/a.rs", "if let Some(b) = c && a {}", 1),
+        ("fdk/src/a.rs", "if let Some(b) = c {}", 0),
+        ("fdk/src/a.rs", "if let Some(b) = c(a && d) { a && d }", 0),
+        ("fdk/src/a.rs", "let Some(b) = c else { a && d };", 0),
+    ] {
+        assert_eq!(
+            let_chains(&[file(path, text)]).len(),
+            count,
+            "{path}: {text}"
+        );
+    }
+}
+
+#[test]
+fn the_toolchain_of_what_is_built_in_is_asked_for_and_that_of_tests_is_not() {
+    let metadata = serde_json::json!({
+        "packages": [
+            { "id": "1", "name": "fdk", "rust_version": "1.85" },
+            { "id": "2", "name": "built", "rust_version": "1.86.1" },
+            { "id": "3", "name": "tests", "rust_version": "1.99" },
+            { "id": "4", "name": "modest", "rust_version": null },
+        ],
+        "resolve": { "nodes": [
+            { "id": "1", "deps": [
+                { "pkg": "2", "dep_kinds": [{ "kind": null }] },
+                { "pkg": "3", "dep_kinds": [{ "kind": "dev" }] },
+            ] },
+            { "id": "2", "deps": [{ "pkg": "4", "dep_kinds": [{ "kind": null }] }] },
+            { "id": "4", "deps": [] },
+        ] },
+    });
+    let asked = toolchains(&metadata, "fdk");
+    let asked: Vec<_> = asked
+        .iter()
+        .map(|(name, v)| (name.as_str(), &v[..]))
+        .collect();
+    assert_eq!(
+        asked,
+        [("built", &[1, 86][..]), ("fdk", &[1, 85]), ("modest", &[0])]
+    );
 }
 
 #[test]

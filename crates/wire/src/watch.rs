@@ -86,9 +86,7 @@ impl RequestWatch {
         match &passed {
             // So that the end of a message shows with its last byte and not with the next one.
             Ok(Some(_)) => {
-                if let State::Body(body) = &self.state
-                    && body.is_over()
-                {
+                if matches!(&self.state, State::Body(body) if body.is_over()) {
                     self.end();
                 }
             }
