@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use crate::support::{Backend, Example, Gateway, backends, run_cli};
+use crate::support::{Backend, Example, Gateway, backends, run_cli, said};
 
 backends!(
     a_function_with_a_trigger_is_deployed_and_called,
@@ -74,6 +74,41 @@ async fn an_unversioned_func_yaml_deploys_a_route(backend: Backend) {
         String::from_utf8_lossy(&output.stdout).contains("/raw"),
         "{output:?}"
     );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_methods_of_a_trigger_are_given_and_shown_by_the_command_line() {
+    let gateway = Gateway::start(Backend::Process).await;
+    gateway.function("m", Example::Misbehave, json!({})).await;
+    let create = "create trigger t m some --source /x --methods";
+    said(&gateway, &format!("{create} get,PATCH")).await.fine();
+    let listed = said(&gateway, "list triggers t m").await.fine().out;
+    let of = |name: &str| {
+        let line = listed.lines().find(|line| line.starts_with(name));
+        line.unwrap().split_whitespace().nth(2).unwrap()
+    };
+    assert_eq!((of("some"), of("m")), ("GET,PATCH", "ANY"));
+    let shown = "inspect trigger t m some annotations.kiln/methods.1";
+    assert_eq!(said(&gateway, shown).await.fine().out, "\"PATCH\"\n");
+
+    let status = async |method: &str| {
+        let method = reqwest::Method::from_bytes(method.as_bytes()).unwrap();
+        let request = gateway.client().request(method, gateway.url("/t/t/x"));
+        gateway.send(request).await.status
+    };
+    assert_eq!((status("PATCH").await, status("POST").await), (200, 405));
+    let others = "create trigger t m others --source /x --methods";
+    let refused = said(&gateway, &format!("{others} POST,GET")).await;
+    assert_eq!(refused.code, Some(1), "{refused:?}");
+    said(&gateway, &format!("{others} POST")).await.fine();
+    assert_eq!((status("POST").await, status("PUT").await), (200, 405));
+    said(&gateway, "delete trigger t m others --force")
+        .await
+        .fine();
+    said(&gateway, "update trigger t m some --methods ANY")
+        .await
+        .fine();
+    assert_eq!(status("PUT").await, 200);
 }
 
 // F5: what is wrong is said in one line, and nothing is deployed.
