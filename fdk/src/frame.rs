@@ -274,7 +274,9 @@ fn line(value: &impl Serialize) -> Vec<u8> {
 pub(crate) fn only(input: &mut Reader) -> Result<Arrival> {
     let mut body = Joined::default();
     while input.fill()? {
-        body.push(input.buf().split().freeze());
+        if !body.push(input.buf().split().freeze()) {
+            return Err(Error::msg("there is too little memory for the body"));
+        }
     }
     let env = |name| std::env::var(name).unwrap_or_default();
     let mut protocol = Protocol {

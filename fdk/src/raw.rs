@@ -18,7 +18,7 @@ use crate::call::Call;
 use crate::error::{Error, Result};
 use crate::input::Input;
 use crate::output::{Asked, Output};
-use crate::response::{Content, Response};
+use crate::response::{Content, IntoResponse, Response};
 use crate::stdio;
 
 /// Calls in, answers out, strictly in turn.
@@ -52,7 +52,8 @@ impl<R: Read, W: Write> Conn<R, W> {
         }
     }
 
-    /// Waits for the next call with its whole body; `None` once the server is done with us.
+    /// Waits for the next call with its whole body; `None` once the server is done with us. A call
+    /// whose body does not fit into memory is answered with 413.
     ///
     /// # Errors
     ///
@@ -62,13 +63,16 @@ impl<R: Read, W: Write> Conn<R, W> {
         if self.open.is_some() {
             return Err(Error::msg("the last call has no answer yet"));
         }
-        let Some(head) = self.input.head()? else {
-            return Ok(None);
-        };
-        let asked = Asked::by(&head, false);
-        let body = self.input.body()?;
-        self.open = Some(asked);
-        Ok(Some(Call::new(head, body)))
+        loop {
+            let Some(head) = self.input.head()? else {
+                return Ok(None);
+            };
+            self.open = Some(Asked::by(&head, false));
+            match self.input.body()? {
+                Ok(body) => return Ok(Some(Call::new(head, body))),
+                Err(refusal) => self.respond(refusal.into_response())?,
+            }
+        }
     }
 
     /// Answers the call that came last.

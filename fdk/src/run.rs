@@ -167,7 +167,7 @@ impl<W: Worker> Host<'_, W> {
         }
         let index = index::is_asked(&head.headers).then(|| self.app.take_index());
         if let Some(response) = index.flatten() {
-            conn.input()?.body()?;
+            let _ = conn.input()?.body()?;
             return send(conn, None, asked, &Scoped::none(), response).await;
         }
         // The environment first: only a server writes there.
@@ -195,7 +195,13 @@ impl<W: Worker> Host<'_, W> {
                     })
                     .await?;
                 conn = back;
-                Call::new(head, body?)
+                match body? {
+                    Ok(body) => Call::new(head, body),
+                    Err(refusal) => {
+                        let refusal = refusal.into_response();
+                        return send(conn, None, asked, &Scoped::none(), refusal).await;
+                    }
+                }
             }
         };
         let (scoped, response) = match found {

@@ -686,9 +686,13 @@ impl Read for Pieces {
         while self.0.front().is_some_and(Vec::is_empty) {
             self.0.pop_front();
         }
-        let piece = self.0.pop_front().unwrap_or_default();
-        buf[..piece.len()].copy_from_slice(&piece);
-        Ok(piece.len())
+        let Some(piece) = self.0.front_mut() else {
+            return Ok(0);
+        };
+        let length = piece.len().min(buf.len());
+        buf[..length].copy_from_slice(&piece[..length]);
+        piece.drain(..length);
+        Ok(length)
     }
 }
 

@@ -13,7 +13,7 @@ use std::io::{Read, Write};
 use std::net::TcpStream;
 use std::process::{Command, ExitCode, Stdio};
 
-use fdk::{Ndjson, Path, State, Streamed, http};
+use fdk::{Bytes, Ndjson, Path, Response, State, StatusCode, Streamed, http};
 use futures_util::StreamExt;
 
 use output::{call, log};
@@ -43,6 +43,7 @@ fn main() -> ExitCode {
     lines_come_back_one_by_one();
     a_million_lines_take_no_more_memory_than_a_few();
     it_can_be_tried_out_with_any_client();
+    a_body_that_memory_cannot_hold_is_no_other_call();
     ExitCode::SUCCESS
 }
 
@@ -53,6 +54,16 @@ fn role() -> fdk::Result<()> {
             .enable_time()
             .build()?
             .block_on(app().run()),
+        Ok("length") => fdk::run(|body: Bytes| body.len().to_string()),
+        Ok("text") => fdk::run(|body: String| body.len().to_string()),
+        Ok("raw") => {
+            let mut conn = fdk::raw::Conn::stdio()?;
+            while let Some(call) = conn.next_call()? {
+                let length = call.body().len().to_string();
+                conn.respond(Response::new(StatusCode::OK).body(length))?;
+            }
+            Ok(())
+        }
         _ => fdk::run(function),
     }
 }
@@ -455,3 +466,73 @@ fn it_can_be_tried_out_with_any_client() {
 }
 
 const NO_FUNCTION: &str = r#"{"error":"no function for /db/x"}"#;
+
+// What a function has for its body is less than what its server lets through.
+fn a_body_that_memory_cannot_hold_is_no_other_call() {
+    const SMALL: usize = 8 << 20;
+    const COPIED: usize = 40 << 20;
+    const LARGE: usize = 256 << 20;
+    let program = std::env::current_exe().expect("the test knows its own path");
+    for (role, length, chunked) in [
+        ("length", SMALL, false),
+        ("length", LARGE, false),
+        ("length", LARGE, true),
+        ("raw", LARGE, false),
+        ("text", COPIED, false),
+    ] {
+        let mut child = Command::new("sh")
+            .args(["-c", "ulimit -v 65536 && exec \"$0\""])
+            .arg(&program)
+            .env(ROLE, role)
+            .env("FN_FORMAT", "http")
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::null())
+            .spawn()
+            .expect("a shell");
+        let mut stdin = child.stdin.take().expect("stdin is piped");
+        let writer = std::thread::spawn(move || {
+            // All of it looks like calls.
+            let hidden = b"GET / HTTP/1.1\r\n\r\n";
+            let mut piece = hidden.repeat((1 << 20) / hidden.len() + 1);
+            piece.truncate(1 << 20);
+            let head = if chunked {
+                "Transfer-Encoding: chunked".to_owned()
+            } else {
+                format!("Content-Length: {length}")
+            };
+            write!(stdin, "POST / HTTP/1.1\r\n{head}\r\n\r\n")?;
+            for _ in 0..length >> 20 {
+                if chunked {
+                    write!(stdin, "{:x}\r\n", piece.len())?;
+                }
+                stdin.write_all(&piece)?;
+                if chunked {
+                    write!(stdin, "\r\n")?;
+                }
+            }
+            if chunked {
+                write!(stdin, "0\r\n\r\n")?;
+            }
+            write!(stdin, "POST / HTTP/1.1\r\nContent-Length: 4\r\n\r\nnext")
+        });
+        let mut said = String::new();
+        let mut stdout = child.stdout.take().expect("stdout is piped");
+        stdout.read_to_string(&mut said).expect("answers");
+        // It may have ended before all was written.
+        let _ = writer.join().expect("the writer");
+        let status = child.wait().expect("its end");
+        let answers: Vec<_> = said.split("HTTP/1.1 ").skip(1).collect();
+        let what = format!("{role} {length} {chunked}: {status} {said}");
+        if length == COPIED {
+            // The body fits, and the function's copy of it does not.
+            assert!(answers.is_empty() && !status.success(), "{what}");
+            continue;
+        }
+        assert!(answers.len() == 2 && status.success(), "{what}");
+        assert!(answers[1].ends_with("\r\n\r\n4"), "{what}");
+        let fits = answers[0].ends_with(&format!("\r\n\r\n{length}"));
+        let refused = answers[0].starts_with("413 ") && answers[0].contains("too little memory");
+        assert!(if length == SMALL { fits } else { refused }, "{what}");
+    }
+}
