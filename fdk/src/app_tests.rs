@@ -2,6 +2,7 @@
 
 use std::cell::RefCell;
 use std::collections::BTreeMap;
+use std::future::IntoFuture;
 use std::rc::Rc;
 use std::time::Duration;
 
@@ -9,9 +10,9 @@ use futures_util::stream;
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    App, Bind, Bytes, Call, Config, Conversion, Convert, Deadline, Error, Form, FromHeader, Header,
-    Json, JsonArray, Method, Ndjson, Or, Path, Query, Response, Result, Source, State, StatusCode,
-    Streamed, http, layers,
+    App, Bind, Bytes, Call, Config, Conversion, Convert, Deadline, Error, Extension, Form,
+    FromHeader, Header, Json, JsonArray, Method, Ndjson, Or, Path, Query, Response, Result, Source,
+    State, StatusCode, Streamed, http, layers,
 };
 
 #[derive(Debug, Default, Deserialize, Serialize)]
@@ -392,6 +393,85 @@ fn layers_go_around_in_their_order() {
         2,
         "within the layers"
     );
+}
+
+#[test]
+fn layers_hand_values_to_functions() {
+    #[derive(Clone)]
+    struct User(&'static str);
+    let greet = |user: Extension<User>| user.0.0;
+    let maybe = |user: Option<Extension<User>>| user.map_or("nobody", |user| user.0.0);
+    let app = |layered: bool| {
+        let app = App::new();
+        let app = if layered {
+            app.layer(layers::from_fn(
+                |mut call: Call, next: layers::Next| async move {
+                    let before = call.clone();
+                    call.extensions_mut().insert(User("Ann"));
+                    assert!(before.extensions().is_empty());
+                    next.run(call).await
+                },
+            ))
+        } else {
+            app
+        };
+        app.function("greet", http::any("/greet"), greet)
+            .function("maybe", http::any("/maybe"), maybe)
+            .test()
+    };
+    for path in ["/greet", "/maybe"] {
+        app(true).get(path).wait().assert_text("Ann");
+    }
+    app(false).get("/maybe").wait().assert_text("nobody");
+    let lost = app(false).get("/greet").wait();
+    assert_eq!(lost.status(), 500);
+    assert!(lost.fault().unwrap().contains("::User"), "{lost:?}");
+    assert!(!lost.text().contains("User"), "{lost:?}");
+}
+
+// One polls the startup and is given up; the other two must not wait for it.
+#[tokio::test]
+async fn first_calls_at_once_share_one_startup() {
+    let made = Rc::new(RefCell::new(0));
+    let counted = made.clone();
+    let app = App::new()
+        .startup(move |_| async move {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+            *counted.borrow_mut() += 1;
+            crate::Ok(7_u8)
+        })
+        .function("f", http::any("/"), |n: State<u8>| n.to_string())
+        .test();
+    let given_up = tokio::time::timeout(Duration::from_millis(1), app.get("/").into_future());
+    let (given_up, one, two) = tokio::join!(
+        given_up,
+        app.get("/").into_future(),
+        app.get("/").into_future()
+    );
+    assert!(given_up.is_err());
+    one.assert_text("7");
+    two.assert_text("7");
+    assert_eq!(*made.borrow(), 1);
+}
+
+#[tokio::test]
+async fn a_startup_that_fails_is_told_to_each_call() {
+    let startup = |_| async {
+        tokio::task::yield_now().await;
+        Err::<(), _>(Error::msg("no database"))
+    };
+    let app = App::new()
+        .startup(startup)
+        .function("f", http::any("/"), || ())
+        .test();
+    let local = tokio::task::LocalSet::new();
+    let calls = [0, 1, 2].map(|_| local.spawn_local(app.get("/").into_future()));
+    local.await;
+    for call in calls {
+        let panic = call.await.expect_err("no answer").into_panic();
+        let text = panic.downcast::<String>().expect("a text");
+        assert!(text.ends_with("startup failed: no database"), "{text}");
+    }
 }
 
 #[tokio::test]

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use bytes::Bytes;
-use http::{HeaderMap, HeaderValue, Method};
+use http::{Extensions, HeaderMap, HeaderValue, Method};
 use wire::RequestHead;
 
 use crate::body::Body;
@@ -16,10 +16,24 @@ use crate::sync::Lock;
 
 /// One call: who is asked for what, until when, and with which body.
 ///
-/// Cloning is cheap; all clones share the body.
+/// Cloning is cheap; all clones share the body. As an argument it takes nothing away from others:
+///
+/// ```
+/// use fdk::{App, Call, http};
+///
+/// fn who(call: Call) -> String {
+///     let agent = call.header("user-agent").unwrap_or("nobody");
+///     format!("{agent} asks {} {} for {:?}", call.method(), call.path(), call.param("name"))
+/// }
+///
+/// let app = App::new().function("who", http::get("/who/{name}"), who).test();
+/// let answer = app.get("/who/ann").header("user-agent", "curl").wait();
+/// answer.assert_text("curl asks GET /who/ann for Some(\"ann\")");
+/// ```
 #[derive(Debug, Clone)]
 pub struct Call {
     parts: Arc<Parts>,
+    extensions: Extensions,
 }
 
 #[derive(Debug)]
@@ -65,6 +79,7 @@ impl Call {
         };
         Self {
             parts: Arc::new(parts),
+            extensions: Extensions::new(),
         }
     }
 
@@ -161,6 +176,16 @@ impl Call {
     pub fn content_type(&self) -> Option<String> {
         let value = self.header("content-type")?.split(';').next()?;
         Some(value.trim().to_ascii_lowercase())
+    }
+
+    /// What layers have found out about the call, by its type: see [`Extension`](crate::Extension).
+    pub fn extensions(&self) -> &Extensions {
+        &self.extensions
+    }
+
+    /// As [`extensions`](Self::extensions), to add to. Clones made before do not see it.
+    pub fn extensions_mut(&mut self) -> &mut Extensions {
+        &mut self.extensions
     }
 
     /// The request body as it came. Empty for a function that takes it as a stream.

@@ -40,6 +40,8 @@ pub struct Error(Kind);
 enum Kind {
     Public(Problem),
     Message(String),
+    /// As a message, and there is nothing that could be wrong in another way.
+    Absent(String),
     Source(Box<dyn std::error::Error + Send + Sync>),
 }
 
@@ -113,31 +115,39 @@ impl Error {
         Self(Kind::Message(message.into()))
     }
 
-    pub(crate) fn into_absent(mut self) -> Self {
-        if let Kind::Public(problem) = &mut self.0 {
-            problem.absent = true;
-        }
-        self
+    pub(crate) fn into_absent(self) -> Self {
+        Self(match self.0 {
+            Kind::Public(problem) => Kind::Public(Problem {
+                absent: true,
+                ..problem
+            }),
+            Kind::Message(message) => Kind::Absent(message),
+            other => other,
+        })
     }
 
     /// What it was made of, if that was another error.
     pub(crate) fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
         match &self.0 {
             Kind::Source(error) => Some(&**error),
-            Kind::Public(_) | Kind::Message(_) => None,
+            Kind::Public(_) | Kind::Message(_) | Kind::Absent(_) => None,
         }
     }
 
     pub(crate) fn problem(&self) -> Option<&Problem> {
         match &self.0 {
             Kind::Public(problem) => Some(problem),
-            Kind::Message(_) | Kind::Source(_) => None,
+            Kind::Message(_) | Kind::Absent(_) | Kind::Source(_) => None,
         }
     }
 
     /// Whether it says that there is no such thing in the call.
     pub(crate) fn is_absent(&self) -> bool {
-        self.problem().is_some_and(|problem| problem.absent)
+        match &self.0 {
+            Kind::Public(problem) => problem.absent,
+            Kind::Absent(_) => true,
+            Kind::Message(_) | Kind::Source(_) => false,
+        }
     }
 }
 
@@ -160,7 +170,7 @@ impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &self.0 {
             Kind::Public(problem) => write!(f, "{problem}"),
-            Kind::Message(message) => f.write_str(message),
+            Kind::Message(message) | Kind::Absent(message) => f.write_str(message),
             Kind::Source(error) => {
                 write!(f, "{error}")?;
                 let mut source = error.source();
@@ -185,7 +195,7 @@ impl IntoResponse for Error {
     fn into_response(self) -> Response {
         match self.0 {
             Kind::Public(problem) => Response::problem(&problem),
-            Kind::Message(_) | Kind::Source(_) => Response::failure(self.to_string()),
+            _ => Response::failure(self.to_string()),
         }
     }
 }

@@ -30,8 +30,8 @@ use crate::params::{Pairs, PathValues};
 #[diagnostic::on_unimplemented(
     message = "`{Self}` is nothing a function can take from a call",
     note = "arguments are `String`, `Bytes`, `Json<T>`, `Form<T>`, `Path<T>`, `Query<T>`, \
-            `Header<T>`, `State<T>`, `Bind<T>`, `Ndjson<T>`, `Streamed<T>`, `Body`, `Call`, \
-            `Config`, `Deadline`, `Option` and `Or` of these, or your own `FromCall` types"
+            `Header<T>`, `State<T>`, `Extension<T>`, `Bind<T>`, `Ndjson<T>`, `Streamed<T>`, `Body`, \
+            `Call`, `Config`, `Deadline`, `Option` and `Or` of these, or your own `FromCall` types"
 )]
 pub trait FromCall: Sized {
     /// Whether it takes the body as it comes: a function with such an argument runs before its body
@@ -272,6 +272,48 @@ impl<T: Send + Sync + 'static> State<T> {
                 "the app has no state of type {}: make it in App::startup or give it to App::state",
                 std::any::type_name::<T>()
             ))
+        })
+    }
+}
+
+/// What a layer has found out about the call and put into its
+/// [extensions](Call::extensions_mut), such as who makes it.
+///
+/// Where no layer has, the call is answered with 500: that is the program's fault and not its
+/// caller's. `Option<Extension<T>>` is for functions that can do without.
+///
+/// ```
+/// use fdk::{App, Extension, Response, StatusCode, http, layers};
+///
+/// #[derive(Clone)]
+/// struct User(String);
+///
+/// let app = App::new()
+///     .layer(layers::from_fn(|mut call, next| async move {
+///         let Some(name) = call.header("x-user").map(str::to_owned) else {
+///             return Response::new(StatusCode::UNAUTHORIZED);
+///         };
+///         call.extensions_mut().insert(User(name));
+///         next.run(call).await
+///     }))
+///     .function("hello", http::get("/hello"), |Extension(user): Extension<User>| {
+///         format!("Hello {}", user.0)
+///     })
+///     .test();
+/// app.get("/hello").header("x-user", "Ann").wait().assert_text("Hello Ann");
+/// ```
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Extension<T>(pub T);
+
+impl<T: Clone + Send + Sync + 'static> FromCall for Extension<T> {
+    fn from_call(call: &Call) -> Result<Self> {
+        let value = call.extensions().get::<T>().cloned();
+        value.map(Self).ok_or_else(|| {
+            let message = format!(
+                "the call has no extension of type {}: add it in a layer, by call.extensions_mut()",
+                std::any::type_name::<T>()
+            );
+            Error::msg(message).into_absent()
         })
     }
 }

@@ -1,11 +1,12 @@
 //! The formats that are not HTTP: a JSON object for each call and each answer, and one bare body.
 
-use std::collections::BTreeMap;
+use std::fmt;
 
 use bytes::Bytes;
 use http::header::{CONTENT_TYPE, HOST, HeaderName, HeaderValue};
 use http::{HeaderMap, Method, StatusCode};
-use serde::{Deserialize, Serialize};
+use serde::de::{MapAccess, Visitor};
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use serde_json::value::RawValue;
 use wire::{JsonScanner, RequestHead};
 
@@ -23,27 +24,64 @@ const URL: HeaderName = HeaderName::from_static("fn_request_url");
 struct Protocol {
     method: String,
     request_url: String,
-    headers: BTreeMap<String, Vec<String>>,
+    #[serde(deserialize_with = "named")]
+    headers: HeaderMap,
+}
+
+/// Headers as an object of lists.
+fn named<'de, D: Deserializer<'de>>(object: D) -> Result<HeaderMap, D::Error> {
+    struct Named;
+
+    impl<'de> Visitor<'de> for Named {
+        type Value = HeaderMap;
+
+        fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+            f.write_str("an object of lists of texts")
+        }
+
+        fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<HeaderMap, A::Error> {
+            let mut headers = HeaderMap::new();
+            while let Some((name, values)) = map.next_entry::<String, Vec<String>>()? {
+                let added = add(&mut headers, &name, &values);
+                added.map_err(serde::de::Error::custom)?;
+            }
+            Ok(headers)
+        }
+    }
+
+    object.deserialize_map(Named)
+}
+
+fn add(headers: &mut HeaderMap, name: &str, values: &[String]) -> Result<()> {
+    let name = HeaderName::from_bytes(name.as_bytes())?;
+    for value in values {
+        headers.try_append(name.clone(), HeaderValue::from_str(value)?)?;
+    }
+    Ok(())
 }
 
 #[derive(Serialize)]
-struct SaidProtocol {
+struct SaidProtocol<'a> {
     status_code: u16,
-    headers: BTreeMap<String, Vec<String>>,
+    #[serde(serialize_with = "lists")]
+    headers: &'a HeaderMap,
 }
 
-impl SaidProtocol {
-    fn new(status: StatusCode, headers: &HeaderMap) -> Self {
-        let mut all = BTreeMap::<String, Vec<String>>::new();
-        for (name, value) in headers {
-            let value = String::from_utf8_lossy(value.as_bytes()).into_owned();
-            all.entry(name.to_string()).or_default().push(value);
-        }
+impl<'a> SaidProtocol<'a> {
+    fn new(status: StatusCode, headers: &'a HeaderMap) -> Self {
         Self {
             status_code: status.as_u16(),
-            headers: all,
+            headers,
         }
     }
+}
+
+fn lists<S: Serializer>(headers: &HeaderMap, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.collect_map(headers.keys().map(|name| {
+        let values = headers.get_all(name).iter();
+        let texts = values.map(|value| String::from_utf8_lossy(value.as_bytes()));
+        (name.as_str(), texts.collect::<Vec<_>>())
+    }))
 }
 
 /// The next object on the stream, whose end is between two of them.
@@ -66,18 +104,12 @@ fn object(input: &mut Reader) -> Result<Option<Bytes>> {
 }
 
 fn request(
-    protocol: &Protocol,
+    protocol: Protocol,
     id: &str,
     deadline: Option<&str>,
     content_type: Option<&str>,
 ) -> Result<RequestHead> {
-    let mut headers = HeaderMap::new();
-    for (name, values) in &protocol.headers {
-        let name = HeaderName::from_bytes(name.as_bytes())?;
-        for value in values {
-            headers.try_append(name.clone(), HeaderValue::from_str(value)?)?;
-        }
-    }
+    let mut headers = protocol.headers;
     let url = &protocol.request_url;
     let own = [
         (CALL_ID, Some(id)),
@@ -125,7 +157,7 @@ pub(crate) fn next_json(input: &mut Reader) -> Result<Option<Arrival>> {
         let protocol = call.protocol.unwrap_or_default();
         let id = call.call_id.unwrap_or_default();
         let (deadline, kind) = (call.deadline.as_deref(), call.content_type.as_deref());
-        let head = request(&protocol, &id, deadline, kind)?;
+        let head = request(protocol, &id, deadline, kind)?;
         crate::Ok((head, call.body.unwrap_or_default()))
     };
     Ok(Some(arrival(read())))
@@ -157,7 +189,7 @@ pub(crate) fn json(status: StatusCode, headers: &HeaderMap, body: &[u8]) -> Vec<
     struct Answer<'a> {
         body: std::borrow::Cow<'a, str>,
         content_type: &'a str,
-        protocol: SaidProtocol,
+        protocol: SaidProtocol<'a>,
     }
 
     line(&Answer {
@@ -195,7 +227,7 @@ pub(crate) fn next_event(input: &mut Reader) -> Result<Option<Arrival>> {
         let Extensions { protocol, deadline } = event.extensions.unwrap_or_default();
         let kind = event.content_type.as_deref();
         let (protocol, id) = (protocol.unwrap_or_default(), event.id.unwrap_or_default());
-        let head = request(&protocol, &id, deadline.as_deref(), kind)?;
+        let head = request(protocol, &id, deadline.as_deref(), kind)?;
         let data = event.data.filter(|data| data.get() != "null");
         let data = data.map_or_else(String::new, |data| String::from(Box::<str>::from(data)));
         // Text travels as a JSON string.
@@ -225,13 +257,13 @@ pub(crate) fn event(
         event_type: &'static str,
         source: &'static str,
         content_type: &'static str,
-        extensions: Extensions,
+        extensions: Extensions<'a>,
         data: Option<Box<RawValue>>,
     }
 
     #[derive(Serialize)]
-    struct Extensions {
-        protocol: SaidProtocol,
+    struct Extensions<'a> {
+        protocol: SaidProtocol<'a>,
     }
 
     let json = content_type(headers).starts_with("application/json");
@@ -282,24 +314,27 @@ pub(crate) fn only(input: &mut Reader) -> Result<Arrival> {
     let mut protocol = Protocol {
         method: env("FN_METHOD"),
         request_url: env("FN_REQUEST_URL"),
-        headers: BTreeMap::new(),
+        headers: HeaderMap::new(),
     };
     for (name, value) in std::env::vars_os() {
         let name = name.to_string_lossy();
         let Some(name) = name.strip_prefix("FN_HEADER_") else {
             continue;
         };
-        let value = vec![value.to_string_lossy().into_owned()];
+        let value = [value.to_string_lossy().into_owned()];
         // Each comes in two spellings: as it is, and in capitals with underscores.
         if name.contains('-') || name.contains(|c: char| c.is_ascii_lowercase()) {
-            protocol.headers.insert(name.to_ascii_lowercase(), value);
+            protocol.headers.remove(name);
+            add(&mut protocol.headers, name, &value)?;
         } else {
-            let name = name.to_ascii_lowercase().replace('_', "-");
-            protocol.headers.entry(name).or_insert(value);
+            let name = name.replace('_', "-");
+            if !protocol.headers.contains_key(&name) {
+                add(&mut protocol.headers, &name, &value)?;
+            }
         }
     }
     let deadline = env("FN_DEADLINE");
-    let head = request(&protocol, &env("FN_CALL_ID"), Some(&deadline), None)?;
+    let head = request(protocol, &env("FN_CALL_ID"), Some(&deadline), None)?;
     Ok(Arrival {
         head,
         body: Some(body.finish()),

@@ -118,7 +118,7 @@ pub mod http {
     pub use crate::route::{Route, any, delete, get, on, patch, post, put};
 }
 
-pub use ::http::{HeaderMap, Method, StatusCode};
+pub use ::http::{Extensions, HeaderMap, Method, StatusCode};
 pub use bytes::Bytes;
 
 pub use app::App;
@@ -132,7 +132,7 @@ pub use compat::{
 pub use convert::{Bind, Conversion, Convert, Source};
 pub use error::{Error, Ok, Result};
 pub use extract::{
-    Config, Deadline, Form, FromCall, FromHeader, Header, Json, Or, Path, Query, State,
+    Config, Deadline, Extension, Form, FromCall, FromHeader, Header, Json, Or, Path, Query, State,
 };
 pub use handler::{Answer, Handler};
 pub use response::{IntoResponse, Response};

@@ -94,6 +94,80 @@ impl<'a> Pairs<'a> {
     }
 }
 
+/// Methods that hand what is asked of one of these deserializers on.
+macro_rules! forward {
+    ($($what:ident)*) => {
+        $(forward! { @ $what })*
+    };
+    (@ newtype) => {
+        fn deserialize_newtype_struct<V: Visitor<'de>>(
+            self,
+            _: &'static str,
+            visitor: V,
+        ) -> Result<V::Value, Misfit> {
+            visitor.visit_newtype_struct(self)
+        }
+    };
+    (@ some) => {
+        fn deserialize_option<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Misfit> {
+            visitor.visit_some(self)
+        }
+    };
+    (@ some_or_none) => {
+        fn deserialize_option<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Misfit> {
+            if self.0.is_empty() {
+                visitor.visit_none()
+            } else {
+                visitor.visit_some(self)
+            }
+        }
+    };
+    (@ sequence) => {
+        fn deserialize_tuple<V: Visitor<'de>>(
+            self,
+            _: usize,
+            visitor: V,
+        ) -> Result<V::Value, Misfit> {
+            self.deserialize_seq(visitor)
+        }
+
+        fn deserialize_tuple_struct<V: Visitor<'de>>(
+            self,
+            _: &'static str,
+            _: usize,
+            visitor: V,
+        ) -> Result<V::Value, Misfit> {
+            self.deserialize_seq(visitor)
+        }
+    };
+    (@ one) => {
+        one! {
+            deserialize_any deserialize_bool deserialize_i8 deserialize_i16 deserialize_i32
+            deserialize_i64 deserialize_i128 deserialize_u8 deserialize_u16 deserialize_u32
+            deserialize_u64 deserialize_u128 deserialize_f32 deserialize_f64 deserialize_char
+            deserialize_str deserialize_string deserialize_bytes deserialize_byte_buf
+            deserialize_unit deserialize_identifier
+        }
+
+        fn deserialize_enum<V: Visitor<'de>>(
+            self,
+            name: &'static str,
+            variants: &'static [&'static str],
+            visitor: V,
+        ) -> Result<V::Value, Misfit> {
+            self.one(|text| text.deserialize_enum(name, variants, visitor))
+        }
+    };
+}
+
+macro_rules! one {
+    ($($method:ident)*) => {$(
+        fn $method<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Misfit> {
+            self.one(|text| text.$method(visitor))
+        }
+    )*};
+}
+
 impl<'de> Deserializer<'de> for Pairs<'_> {
     type Error = Misfit;
 
@@ -110,21 +184,7 @@ impl<'de> Deserializer<'de> for Pairs<'_> {
         visitor.visit_unit()
     }
 
-    fn deserialize_newtype_struct<V: Visitor<'de>>(
-        self,
-        _: &'static str,
-        visitor: V,
-    ) -> Result<V::Value, Misfit> {
-        visitor.visit_newtype_struct(self)
-    }
-
-    fn deserialize_option<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Misfit> {
-        if self.0.is_empty() {
-            visitor.visit_none()
-        } else {
-            visitor.visit_some(self)
-        }
-    }
+    forward! { newtype some_or_none }
 
     forward_to_deserialize_any! {
         bool i8 i16 i32 i64 i128 u8 u16 u32 u64 u128 f32 f64 char str string bytes byte_buf
@@ -166,23 +226,16 @@ impl<'de> de::MapAccess<'de> for Groups<'_> {
 struct Texts<'a>(&'a [Cow<'a, str>]);
 
 impl Texts<'_> {
-    fn one(&self) -> Result<&str, Misfit> {
+    /// What is made of the one text there is.
+    fn one<T>(&self, read: impl FnOnce(Text<'_>) -> Result<T, Misfit>) -> Result<T, Misfit> {
         match self.0 {
-            [one] => Ok(one),
+            [one] => read(Text(one)),
             many => Err(Misfit::new(format!(
                 "is given {} times where one is expected",
                 many.len()
             ))),
         }
     }
-}
-
-macro_rules! one {
-    ($($method:ident)*) => {$(
-        fn $method<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Misfit> {
-            Text(self.one()?).$method(visitor)
-        }
-    )*};
 }
 
 impl<'de> Deserializer<'de> for Texts<'_> {
@@ -192,51 +245,13 @@ impl<'de> Deserializer<'de> for Texts<'_> {
         visitor.visit_seq(Each(self.0.iter()))
     }
 
-    fn deserialize_tuple<V: Visitor<'de>>(self, _: usize, visitor: V) -> Result<V::Value, Misfit> {
-        self.deserialize_seq(visitor)
-    }
-
-    fn deserialize_tuple_struct<V: Visitor<'de>>(
-        self,
-        _: &'static str,
-        _: usize,
-        visitor: V,
-    ) -> Result<V::Value, Misfit> {
-        self.deserialize_seq(visitor)
-    }
-
-    fn deserialize_option<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Misfit> {
-        visitor.visit_some(self)
-    }
-
-    fn deserialize_newtype_struct<V: Visitor<'de>>(
-        self,
-        _: &'static str,
-        visitor: V,
-    ) -> Result<V::Value, Misfit> {
-        visitor.visit_newtype_struct(self)
-    }
-
-    fn deserialize_enum<V: Visitor<'de>>(
-        self,
-        name: &'static str,
-        variants: &'static [&'static str],
-        visitor: V,
-    ) -> Result<V::Value, Misfit> {
-        Text(self.one()?).deserialize_enum(name, variants, visitor)
-    }
-
     fn deserialize_ignored_any<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Misfit> {
         visitor.visit_unit()
     }
 
-    one! {
-        deserialize_any deserialize_bool deserialize_i8 deserialize_i16 deserialize_i32
-        deserialize_i64 deserialize_i128 deserialize_u8 deserialize_u16 deserialize_u32
-        deserialize_u64 deserialize_u128 deserialize_f32 deserialize_f64 deserialize_char
-        deserialize_str deserialize_string deserialize_bytes deserialize_byte_buf
-        deserialize_unit deserialize_map deserialize_identifier
-    }
+    forward! { newtype some sequence one }
+
+    one! { deserialize_map }
 
     forward_to_deserialize_any! { unit_struct struct }
 }
@@ -279,21 +294,11 @@ impl<'de> Deserializer<'de> for Text<'_> {
         visitor.visit_str(self.0)
     }
 
-    fn deserialize_option<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Misfit> {
-        visitor.visit_some(self)
-    }
-
-    fn deserialize_newtype_struct<V: Visitor<'de>>(
-        self,
-        _: &'static str,
-        visitor: V,
-    ) -> Result<V::Value, Misfit> {
-        visitor.visit_newtype_struct(self)
-    }
-
     fn deserialize_unit<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Misfit> {
         visitor.visit_unit()
     }
+
+    forward! { newtype some }
 
     fn deserialize_enum<V: Visitor<'de>>(
         self,
@@ -340,14 +345,15 @@ impl<'de> Deserializer<'de> for Text<'_> {
 pub(crate) struct PathValues<'a>(pub(crate) &'a [(String, String)]);
 
 impl<'a> PathValues<'a> {
-    fn one(&self) -> Result<&'a (String, String), Misfit> {
+    /// What is made of the one parameter there is.
+    fn one<T>(&self, read: impl FnOnce(Text<'_>) -> Result<T, Misfit>) -> Result<T, Misfit> {
         match self.0 {
             [] => Err(Misfit {
                 param: None,
                 message: "the route has no parameter".to_owned(),
                 absent: true,
             }),
-            [one] => Ok(one),
+            [(name, value)] => read(Text(value)).map_err(|misfit| misfit.of(name)),
             many => Err(Misfit::new(format!(
                 "the route has {} parameters where one is expected",
                 many.len()
@@ -360,15 +366,6 @@ impl<'a> PathValues<'a> {
         let pairs = self.0.iter().map(|(n, v)| (borrowed(n), borrowed(v)));
         Pairs(pairs.collect())
     }
-}
-
-macro_rules! single {
-    ($($method:ident)*) => {$(
-        fn $method<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Misfit> {
-            let (name, value) = self.one()?;
-            Text(value).$method(visitor).map_err(|misfit| misfit.of(name))
-        }
-    )*};
 }
 
 impl<'de> Deserializer<'de> for PathValues<'_> {
@@ -393,54 +390,7 @@ impl<'de> Deserializer<'de> for PathValues<'_> {
         })
     }
 
-    fn deserialize_tuple<V: Visitor<'de>>(self, _: usize, visitor: V) -> Result<V::Value, Misfit> {
-        self.deserialize_seq(visitor)
-    }
-
-    fn deserialize_tuple_struct<V: Visitor<'de>>(
-        self,
-        _: &'static str,
-        _: usize,
-        visitor: V,
-    ) -> Result<V::Value, Misfit> {
-        self.deserialize_seq(visitor)
-    }
-
-    fn deserialize_newtype_struct<V: Visitor<'de>>(
-        self,
-        _: &'static str,
-        visitor: V,
-    ) -> Result<V::Value, Misfit> {
-        visitor.visit_newtype_struct(self)
-    }
-
-    fn deserialize_enum<V: Visitor<'de>>(
-        self,
-        name: &'static str,
-        variants: &'static [&'static str],
-        visitor: V,
-    ) -> Result<V::Value, Misfit> {
-        let (param, value) = self.one()?;
-        Text(value)
-            .deserialize_enum(name, variants, visitor)
-            .map_err(|misfit| misfit.of(param))
-    }
-
-    fn deserialize_option<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Misfit> {
-        if self.0.is_empty() {
-            visitor.visit_none()
-        } else {
-            visitor.visit_some(self)
-        }
-    }
-
-    single! {
-        deserialize_any deserialize_bool deserialize_i8 deserialize_i16 deserialize_i32
-        deserialize_i64 deserialize_i128 deserialize_u8 deserialize_u16 deserialize_u32
-        deserialize_u64 deserialize_u128 deserialize_f32 deserialize_f64 deserialize_char
-        deserialize_str deserialize_string deserialize_bytes deserialize_byte_buf
-        deserialize_unit deserialize_identifier
-    }
+    forward! { newtype some_or_none sequence one }
 
     forward_to_deserialize_any! { unit_struct ignored_any }
 }

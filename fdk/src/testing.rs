@@ -4,6 +4,8 @@ use std::cell::RefCell;
 use std::future::{IntoFuture, poll_fn};
 use std::pin::Pin;
 use std::rc::Rc;
+use std::sync::Arc;
+use std::task::{Context, Poll, Wake, Waker};
 
 use bytes::{Bytes, BytesMut};
 use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode};
@@ -18,6 +20,7 @@ use crate::error::Result;
 use crate::response::{Content, Framing, IntoResponse, Response};
 use crate::source::head;
 use crate::stream::preferred;
+use crate::sync::Lock;
 
 /// An app that is called by tests.
 ///
@@ -43,11 +46,24 @@ pub struct TestApp {
     index: Rc<serde_json::Value>,
 }
 
+type Starting = Pin<Box<dyn Future<Output = Result<Ready>>>>;
+
 enum Stage {
-    Made(Box<App>),
+    /// Polled by every call that waits for it.
+    Starting(Starting, Arc<Waiting>),
     Ready(Rc<Ready>),
-    /// Startup runs, or has failed.
-    None,
+    Failed(String),
+}
+
+/// All who wait for the startup: whoever polled it last may have been given up.
+#[derive(Default)]
+struct Waiting(Lock<Vec<Waker>>);
+
+impl Wake for Waiting {
+    fn wake(self: Arc<Self>) {
+        let wakers = std::mem::take(&mut *self.0.lock());
+        wakers.into_iter().for_each(Waker::wake);
+    }
 }
 
 impl std::fmt::Debug for TestApp {
@@ -60,7 +76,10 @@ impl TestApp {
     pub(crate) fn new(app: App) -> Self {
         Self {
             index: Rc::new(app.index()),
-            app: Rc::new(RefCell::new(Stage::Made(Box::new(app)))),
+            app: Rc::new(RefCell::new(Stage::Starting(
+                Box::pin(app.ready(true)),
+                Arc::default(),
+            ))),
         }
     }
 
@@ -92,17 +111,26 @@ impl TestApp {
     }
 
     async fn ready(&self) -> Rc<Ready> {
-        let stage = self.app.replace(Stage::None);
-        let ready = match stage {
-            Stage::Ready(ready) => ready,
-            Stage::Made(app) => match app.ready(true).await {
-                Ok(ready) => Rc::new(ready),
-                Err(error) => panic!("the app does not start: {error}"),
-            },
-            Stage::None => panic!("the app has not started"),
-        };
-        self.app.replace(Stage::Ready(ready.clone()));
-        ready
+        poll_fn(|cx| {
+            let mut stage = self.app.borrow_mut();
+            if let Stage::Starting(starting, waiting) = &mut *stage {
+                waiting.0.lock().push(cx.waker().clone());
+                let waker = Waker::from(waiting.clone());
+                let polled = starting.as_mut().poll(&mut Context::from_waker(&waker));
+                *stage = match polled {
+                    Poll::Pending => return Poll::Pending,
+                    Poll::Ready(Ok(ready)) => Stage::Ready(Rc::new(ready)),
+                    Poll::Ready(Err(error)) => Stage::Failed(error.to_string()),
+                };
+                waker.wake();
+            }
+            match &*stage {
+                Stage::Ready(ready) => Poll::Ready(ready.clone()),
+                Stage::Failed(error) => panic!("the app does not start: {error}"),
+                Stage::Starting(..) => Poll::Pending,
+            }
+        })
+        .await
     }
 }
 
