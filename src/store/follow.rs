@@ -14,14 +14,19 @@ pub(super) async fn follow(
 ) {
     loop {
         let news = watch.next().await;
-        while let Err(error) = take_in(&*store, &catalog, news).await {
-            tracing::warn!(%error, "cannot read what another gateway has deployed");
-            // Reading it again would give the same; the next write to it brings it up to date.
-            if !matches!(error, StoreError::Unavailable(_)) {
-                break;
-            }
-            tokio::time::sleep(RETRY_PAUSE).await;
+        catch_up(&*store, &catalog, news).await;
+    }
+}
+
+/// Brings `catalog` to what the news are about, as soon as that can be read.
+pub(super) async fn catch_up(store: &dyn Store, catalog: &Catalog, news: News) {
+    while let Err(error) = take_in(store, catalog, news).await {
+        tracing::warn!(%error, "cannot read what was deployed");
+        // Reading it again would give the same; the next write to it brings it up to date.
+        if !matches!(error, StoreError::Unavailable(_)) {
+            break;
         }
+        tokio::time::sleep(RETRY_PAUSE).await;
     }
 }
 

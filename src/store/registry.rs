@@ -4,17 +4,17 @@ use tokio_util::sync::{CancellationToken, DropGuard};
 use tokio_util::task::TaskTracker;
 
 use crate::model::{App, AppId, FnId, Function, Route, Trigger, TriggerId};
-use crate::store::follow::follow;
+use crate::store::follow::{catch_up, follow};
 use crate::store::{
-    Amendment, AppContents, CallRead, Catalog, Recorder, Resource, Store, StoreError, StoreRead,
-    Verdict, WriteError,
+    Amendment, AppContents, CallRead, Catalog, News, Recorder, Resource, Store, StoreError,
+    StoreRead, Verdict, WriteError,
 };
 
 /// The store and the catalog as one: each write is in both before it answers.
 ///
 /// A write runs to its end even if its caller is dropped; [`Registry::drain`] waits for those.
-/// Where the store was written but could not be read back, the write answers `Unavailable`;
-/// repeating it (or any other write to the app) brings the catalog up to date.
+/// Where the store was written but could not be read back, the write answers `Unavailable`, and
+/// the catalog follows as soon as it can be read.
 ///
 /// Where others write to the same database, the catalog follows them.
 #[derive(Clone, Debug)]
@@ -305,7 +305,15 @@ impl Registry {
     }
 
     async fn refresh(&self, app: AppId) -> Result<(), StoreError> {
-        self.catalog.refresh_app(&*self.store, app).await
+        let read = self.catalog.refresh_app(&*self.store, app).await;
+        if let Err(StoreError::Unavailable(_)) = read {
+            // Who repeats a delete finds nothing to delete, and would change nothing here.
+            let (store, catalog) = (self.store.clone(), self.catalog.clone());
+            let late = async move { catch_up(&*store, &catalog, News::App(app)).await };
+            let until = self.following.clone();
+            self.writes.spawn(until.run_until_cancelled_owned(late));
+        }
+        read
     }
 
     /// A conflict is refreshed too: it may be the repetition of a create whose own refresh failed.
@@ -471,6 +479,34 @@ mod tests {
         drop(write);
         registry.drain().await;
         assert!(registry.catalog().app("a").is_some());
+    }
+
+    #[tokio::test]
+    async fn a_write_that_cannot_be_read_back_is_in_the_catalog_when_it_can() {
+        let dir = tempfile::tempdir().unwrap();
+        let store = Arc::new(SqliteStore::open(dir.path().join("fn.db")).await.unwrap());
+        let registry = Registry::open(store.clone()).await.unwrap();
+        let app = registry.create_app(an_app("a")).await.unwrap();
+        let function = a_function(&app, "f");
+        registry.create_function(function.clone()).await.unwrap();
+        let rename = async |statement: &'static str| {
+            sqlx::query(statement)
+                .execute(store.writer())
+                .await
+                .unwrap();
+        };
+        rename("ALTER TABLE routes RENAME TO away").await;
+        let answer = registry.delete_function(function.id).await;
+        assert!(matches!(answer, Err(StoreError::Unavailable(_))));
+        assert!(registry.catalog().function(function.id).is_some());
+        rename("ALTER TABLE away RENAME TO routes").await;
+        let followed = async {
+            while registry.catalog().function(function.id).is_some() {
+                tokio::time::sleep(std::time::Duration::from_millis(5)).await;
+            }
+        };
+        let soon = std::time::Duration::from_secs(10);
+        tokio::time::timeout(soon, followed).await.unwrap();
     }
 
     #[tokio::test]
