@@ -280,7 +280,8 @@ impl Pool {
     /// Whether who waits will soon have a container anyway. If that proves wrong, the reaper sees it.
     fn moves_on(&self) -> bool {
         let now = Instant::now();
-        let inner = self.inner.lock();
+        let mut inner = self.inner.lock();
+        inner.state.joined(now);
         let brief = inner.state.is_brief(now);
         if brief {
             inner.rouse(now);

@@ -313,6 +313,31 @@ async fn a_thousand_callers_of_a_cold_function_are_all_served() {
     assert!(fake.most_alive() <= 10);
 }
 
+#[tokio::test(start_paused = true)]
+async fn a_crowd_before_a_fast_function_starts_nothing_and_before_a_slow_one_soon_does() {
+    let (pool, fake) = pool(100);
+    let crowd = async |millis| {
+        let calls = (0..50).map(|_| async {
+            let mut slot = pool.check_out().await.unwrap();
+            say(&mut slot, b'x').await;
+            tokio::time::sleep(Duration::from_millis(millis)).await;
+            slot.give_back();
+        });
+        join_all(calls).await;
+        // Nobody called for a while.
+        tokio::time::sleep(IDLE / 4).await;
+        fake.started()
+    };
+    // It takes some calls to see how fast it is.
+    for _ in 0..4 {
+        crowd(1).await;
+    }
+    let known = crowd(1).await;
+    assert!(known < 50, "{known} containers for 50 callers");
+    assert_eq!(crowd(1).await, known);
+    assert!(crowd(100).await > known);
+}
+
 fn kept(image: &str, min: u32) -> (Arc<Pool>, Arc<FakeLauncher>) {
     let scale = Scale {
         min,

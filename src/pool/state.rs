@@ -135,6 +135,11 @@ impl<L, W> State<L, W> {
         Arrival::Queued(ticket)
     }
 
+    /// Someone has begun to wait, with nobody before them or with others.
+    pub(super) fn joined(&mut self, now: Instant) {
+        self.turnover.joined(now);
+    }
+
     /// Someone no longer waits; harmless if they were served meanwhile. Returns whether more is
     /// starting than is wanted now.
     pub(super) fn leave(&mut self, ticket: u64) -> bool {
@@ -284,6 +289,7 @@ impl<L, W> State<L, W> {
         if self.ends() {
             return Offer::Retire(lane);
         }
+        self.turnover.rest();
         self.idle.push_back(Idle {
             lane,
             since: now,

@@ -349,7 +349,10 @@ impl World {
                 self.next_waiter += 1;
                 match self.state.arrive(|| waiter) {
                     Arrival::Lane(lane) => self.gave(lane),
-                    Arrival::Queued(ticket) => self.queue.push_back((ticket, waiter)),
+                    Arrival::Queued(ticket) => {
+                        self.state.joined(self.now);
+                        self.queue.push_back((ticket, waiter));
+                    }
                     Arrival::Full => assert_eq!(self.queue.len(), 5),
                     Arrival::Draining => assert!(self.drained),
                     Arrival::BackingOff(_) => {

@@ -10,8 +10,10 @@ const LONG: Duration = Duration::from_millis(250);
 /// How fast a queue moves.
 #[derive(Debug)]
 pub(super) struct Turnover {
-    /// When a container last went to somebody who waited.
+    /// When a container last went to somebody who waited, or since when somebody waits again.
     last: Option<Instant>,
+    /// Nobody waits, and a container is idle.
+    rests: bool,
     /// The time from one of these to the next, as it was lately; the newest weighs an eighth.
     pace: Duration,
     /// How long a wait is brief.
@@ -22,6 +24,7 @@ impl Default for Turnover {
     fn default() -> Self {
         Self {
             last: None,
+            rests: false,
             pace: LONG,
             brief: BRIEF,
         }
@@ -33,6 +36,20 @@ impl Turnover {
     /// serve with, so none is worth it that comes too late.
     pub(super) fn started(&mut self, took: Duration) {
         self.brief = (took / 2).clamp(BRIEF, LONG);
+    }
+
+    /// A container found nobody who waits.
+    pub(super) fn rest(&mut self) {
+        self.rests = true;
+    }
+
+    /// Somebody waits. A queue that moved before is given the time to do so again: many calls at
+    /// once are no reason to start as many containers if those that are there serve them as fast
+    /// as they served the last ones.
+    pub(super) fn joined(&mut self, now: Instant) {
+        if std::mem::take(&mut self.rests) && self.last.is_some() {
+            self.last = Some(now);
+        }
     }
 
     /// Somebody who waited has a container.
@@ -91,6 +108,27 @@ mod tests {
             assert!(turnover.is_brief(brief, now), "{start} ms");
             assert!(!turnover.is_brief(brief + 20, now), "{start} ms");
         }
+    }
+
+    #[test]
+    fn a_queue_that_was_fast_is_given_the_time_to_be_so_again() {
+        let mut turnover = Turnover::default();
+        let mut now = Instant::now();
+        turnover.rest();
+        turnover.joined(now);
+        assert!(!turnover.is_brief(1, now), "nothing is known yet");
+        for _ in 0..100 {
+            turnover.passed(now);
+            now += Duration::from_micros(100);
+        }
+        turnover.rest();
+        now += Duration::from_secs(60);
+        turnover.joined(now);
+        assert!(turnover.is_brief(50, now));
+        turnover.joined(now + BRIEF / 2);
+        assert!(!turnover.is_brief(50, now + BRIEF), "it does not move");
+        turnover.passed(now + Duration::from_micros(100));
+        assert!(turnover.is_brief(50, now + BRIEF), "the pause was not its");
     }
 
     #[test]
