@@ -1,9 +1,10 @@
 //! What the two sides of hyper tell each other: the service, and the guard below.
 
+use std::error::Error;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 
 use bytes::Bytes;
 use http::Response;
@@ -62,15 +63,21 @@ impl Answers {
         }
         response.map(|body| Noted {
             body,
+            broken: None,
             answers: self.clone(),
         })
     }
 }
 
+type Broken = Box<dyn Error + Send + Sync>;
+
 /// A response's body that is counted when hyper is done with it.
 #[derive(Debug)]
 pub(super) struct Noted<B> {
     body: B,
+    /// Why the body broke off. hyper drops what it has not written yet as soon as it is told, so
+    /// it has a chance to write before.
+    broken: Option<Broken>,
     answers: Arc<Answers>,
 }
 
@@ -80,22 +87,94 @@ impl<B> Drop for Noted<B> {
     }
 }
 
-impl<B: Body<Data = Bytes> + Unpin> Body for Noted<B> {
+impl<B: Body<Data = Bytes, Error: Into<Broken>> + Unpin> Body for Noted<B> {
     type Data = Bytes;
-    type Error = B::Error;
+    type Error = Broken;
 
     fn poll_frame(
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, B::Error>>> {
-        Pin::new(&mut self.body).poll_frame(cx)
+    ) -> Poll<Option<Result<Frame<Bytes>, Broken>>> {
+        if let Some(error) = self.broken.take() {
+            return Poll::Ready(Some(Err(error)));
+        }
+        match ready!(Pin::new(&mut self.body).poll_frame(cx)) {
+            Some(Err(error)) => {
+                self.broken = Some(error.into());
+                cx.waker().wake_by_ref();
+                Poll::Pending
+            }
+            Some(Ok(frame)) => Poll::Ready(Some(Ok(frame))),
+            None => Poll::Ready(None),
+        }
     }
 
     fn is_end_stream(&self) -> bool {
-        self.body.is_end_stream()
+        self.broken.is_none() && self.body.is_end_stream()
     }
 
     fn size_hint(&self) -> SizeHint {
         self.body.size_hint()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::convert::Infallible;
+    use std::io;
+
+    use hyper::server::conn::http1;
+    use hyper::service::service_fn;
+    use hyper_util::rt::TokioIo;
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+
+    use super::*;
+
+    /// A body that breaks off right behind its last piece.
+    struct Breaks {
+        piece: Option<Bytes>,
+        broken: bool,
+    }
+
+    impl Body for Breaks {
+        type Data = Bytes;
+        type Error = io::Error;
+
+        fn poll_frame(
+            mut self: Pin<&mut Self>,
+            _: &mut Context<'_>,
+        ) -> Poll<Option<Result<Frame<Bytes>, io::Error>>> {
+            let piece = self.piece.take().map(Frame::data);
+            self.broken = piece.is_none();
+            Poll::Ready(Some(piece.ok_or_else(|| io::Error::other("broke off"))))
+        }
+
+        fn is_end_stream(&self) -> bool {
+            self.broken
+        }
+    }
+
+    // C4: what came before the break is the caller's, who sees that it is not the whole.
+    #[tokio::test]
+    async fn what_came_before_a_break_is_written() {
+        let (mut caller, server) = tokio::io::duplex(1 << 16);
+        caller
+            .write_all(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n")
+            .await
+            .unwrap();
+        let service = service_fn(async |_| {
+            let body = Breaks {
+                piece: Some("the last words".into()),
+                broken: false,
+            };
+            Ok::<_, Infallible>(Arc::<Answers>::default().note(Response::new(body), false))
+        });
+        let served = http1::Builder::new()
+            .serve_connection(TokioIo::new(server), service)
+            .await;
+        assert!(served.is_err());
+        let mut said = String::new();
+        caller.read_to_string(&mut said).await.unwrap();
+        assert!(said.ends_with("\r\nthe last words\r\n"), "{said}");
     }
 }
