@@ -251,6 +251,12 @@ fn all_that_is_wrong_is_told_at_once() {
     assert_eq!(params, ["page", "X-Version", "body"]);
     let message = "expected a whole number from 0 to 4294967295, got \"y\"";
     assert_eq!(told["details"][0]["message"], message);
+    let header = app.post("/order?page=1").json(&Order { qty: 1 }).wait();
+    assert_eq!(header.status(), 400);
+    assert_eq!(
+        header.json::<serde_json::Value>()["error"],
+        "X-Version: is missing"
+    );
     let one = app.get("/list").wait();
     assert_eq!(one.json::<serde_json::Value>()["error"], "page: is missing");
     let sort = app.get("/list?page=1&sort=odd").wait();

@@ -12,6 +12,8 @@ use crate::extract::{FromCall, unsupported};
 use crate::params::{Pairs, Text};
 
 /// What a converter made of a body.
+///
+/// See [`Bind`] for an example.
 #[derive(Debug)]
 pub enum Conversion<T> {
     /// It does not know this kind of body; the next converter is asked.
@@ -32,6 +34,8 @@ impl<T, E: Into<Error>> From<Result<T, E>> for Conversion<T> {
 }
 
 /// A body, and what is known of it.
+///
+/// See [`Bind`] for an example.
 #[derive(Debug)]
 pub struct Source<'a>(&'a Call);
 
@@ -54,6 +58,24 @@ impl Source<'_> {
 
 /// A type that knows how to be made of a body. With an empty `impl` it leaves that to the app's
 /// converters and the built-in ones.
+///
+/// ```
+/// use fdk::{App, Bind, Conversion, Convert, Source, http};
+///
+/// #[derive(serde::Deserialize)]
+/// struct Csv(Vec<String>);
+///
+/// impl Convert for Csv {
+///     fn convert(source: &Source<'_>) -> Conversion<Self> {
+///         let text = String::from_utf8_lossy(source.bytes());
+///         Conversion::Succeeded(Self(text.split(',').map(str::to_owned).collect()))
+///     }
+/// }
+///
+/// let last = |Bind(Csv(cells)): Bind<Csv>| cells.last().cloned().unwrap_or_default();
+/// let app = App::new().function("last", http::post("/"), last).test();
+/// app.post("/").body("a,b").wait().assert_text("b");
+/// ```
 pub trait Convert: Sized {
     /// Asked first.
     fn convert(source: &Source<'_>) -> Conversion<Self> {

@@ -6,6 +6,13 @@ use serde::Serialize;
 use crate::response::{IntoResponse, Response};
 
 /// The result of a function, or of [`run`](crate::run).
+///
+/// ```
+/// fn parse(text: &str) -> fdk::Result<u32> {
+///     Ok(text.trim().parse()?)
+/// }
+/// assert_eq!(parse(" 7\n").unwrap(), 7);
+/// ```
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 
 /// `Ok` with [`Error`] as the error, for closures, whose results the compiler cannot guess.

@@ -90,6 +90,15 @@ impl FromCall for String {
 ///
 /// A content type that says something else is a 415; one that says nothing of the kind, such as
 /// those that curl sends by itself, is not.
+///
+/// ```
+/// use fdk::{App, Json, http};
+///
+/// let sum = |Json(numbers): Json<Vec<i64>>| Json(numbers.iter().sum::<i64>());
+/// let app = App::new().function("sum", http::post("/sum"), sum).test();
+/// app.post("/sum").body("[1, 2]").wait().assert_text("3");
+/// assert_eq!(app.post("/sum").body("[1,").wait().status(), 400);
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Json<T>(pub T);
 
@@ -126,6 +135,19 @@ pub(crate) fn unsupported(kind: &str, expected: &str) -> Error {
 }
 
 /// A body in the encoding of HTML forms.
+///
+/// ```
+/// use fdk::{App, Form, http};
+///
+/// #[derive(serde::Deserialize)]
+/// struct Login {
+///     name: String,
+/// }
+///
+/// let login = |Form(login): Form<Login>| login.name;
+/// let app = App::new().function("login", http::post("/login"), login).test();
+/// app.post("/login").body("name=Ann").wait().assert_text("Ann");
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Form<T>(pub T);
 
@@ -149,6 +171,14 @@ impl<T: DeserializeOwned> FromCall for Form<T> {
 }
 
 /// The parameters of the route: one value, a tuple of several, or a struct with their names.
+///
+/// ```
+/// use fdk::{App, Path, http};
+///
+/// let area = |Path((width, height)): Path<(u32, u32)>| (width * height).to_string();
+/// let app = App::new().function("area", http::get("/{width:int}/by/{height:int}"), area).test();
+/// app.get("/3/by/4").wait().assert_text("12");
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Path<T>(pub T);
 
@@ -221,6 +251,8 @@ pub trait FromHeader: Sized {
 }
 
 /// A header with a type.
+///
+/// See [`FromHeader`] for an example.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Header<T>(pub T);
 
@@ -240,6 +272,20 @@ impl<T: FromHeader> FromCall for Header<T> {
 
 /// What [`App::startup`](crate::App::startup) or [`App::state`](crate::App::state) made, shared by
 /// all calls of a container.
+///
+/// ```
+/// use std::sync::atomic::{AtomicU32, Ordering};
+///
+/// use fdk::{App, State, http};
+///
+/// let count = |calls: State<AtomicU32>| (calls.fetch_add(1, Ordering::Relaxed) + 1).to_string();
+/// let app = App::new()
+///     .state(AtomicU32::new(0))
+///     .function("count", http::any("/"), count)
+///     .test();
+/// app.get("/").wait().assert_text("1");
+/// app.get("/").wait().assert_text("2");
+/// ```
 #[derive(Debug)]
 pub struct State<T>(pub Arc<T>);
 
@@ -319,6 +365,14 @@ impl<T: Clone + Send + Sync + 'static> FromCall for Extension<T> {
 }
 
 /// The settings of the function and its app, which the server puts into the environment.
+///
+/// ```
+/// use fdk::{App, Config, http};
+///
+/// let greet = |config: Config| config.get("GREETING").unwrap_or_else(|| "Hello".to_owned());
+/// let app = App::new().function("greet", http::any("/"), greet).test();
+/// app.get("/").wait().assert_text("Hello");
+/// ```
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Config(());
 
@@ -354,6 +408,15 @@ impl FromCall for Config {
 }
 
 /// When the server gives up on the call.
+///
+/// ```
+/// use fdk::{App, Deadline, http};
+///
+/// let hurry = |deadline: Deadline| deadline.remaining().is_zero().to_string();
+/// let app = App::new().function("hurry", http::any("/"), hurry).test();
+/// let late = app.get("/").header("fn_deadline", "2018-06-01T10:00:30Z");
+/// late.wait().assert_text("true");
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Deadline(pub SystemTime);
 

@@ -6,12 +6,28 @@ use crate::extract::FromCall;
 use crate::response::{IntoResponse, Response};
 
 /// An answer that may take its time.
+///
+/// What [`Handler::call`] and [layers](crate::layers::Layer) give; see there.
 pub type Answer = Pin<Box<dyn Future<Output = Response>>>;
 
 /// A function: a closure or `fn` of up to six [`FromCall`] arguments that returns an
 /// [`IntoResponse`], or a future of one.
 ///
 /// `Marker` tells the shapes apart so that the compiler finds the right one; it is always inferred.
+///
+/// ```
+/// use fdk::{App, Handler, http};
+///
+/// /// Adds a function under two names.
+/// fn twice<M>(app: App, one: impl Handler<M>, other: impl Handler<M>) -> App {
+///     app.function("one", http::any("/one"), one)
+///         .function("other", http::any("/other"), other)
+/// }
+///
+/// let hello = |name: String| format!("Hello {name}");
+/// let app = twice(App::new(), hello, hello).test();
+/// app.post("/other").body("Ann").wait().assert_text("Hello Ann");
+/// ```
 #[diagnostic::on_unimplemented(
     message = "`{Self}` is not a function that Kiln can call",
     note = "take 0 to 6 arguments that implement `FromCall` (closures need their types spelled \

@@ -34,7 +34,8 @@ use crate::response::Response;
 use crate::run::describe;
 use crate::time::sleep_until;
 
-/// What is inside of a layer: the layers after it, and the function.
+/// What is inside of a layer: the layers after it, and the function. See
+/// [the module](crate::layers) for an example.
 #[derive(Clone)]
 pub struct Next(Rc<dyn Fn(Call) -> Answer>);
 
@@ -59,17 +60,39 @@ impl Next {
     }
 }
 
-/// What goes around calls.
+/// What goes around calls. [`from_fn`] makes one of a function, which is enough for most.
+///
+/// ```
+/// use fdk::layers::{self, Layer, Next};
+/// use fdk::{App, Call, http};
+///
+/// /// Says which version answers.
+/// struct Version(&'static str);
+///
+/// impl Layer for Version {
+///     fn wrap(&self, next: Next) -> Next {
+///         let version = self.0;
+///         layers::from_fn(move |call: Call, next: Next| async move {
+///             next.run(call).await.header("x-version", version)
+///         })
+///         .wrap(next)
+///     }
+/// }
+///
+/// let app = App::new().layer(Version("7")).function("f", http::any("/"), || "ok").test();
+/// assert_eq!(app.get("/").wait().header("x-version"), Some("7"));
+/// ```
 pub trait Layer {
     /// `next` with this around it. Asked once for each function.
     fn wrap(&self, next: Next) -> Next;
 }
 
-/// A layer made of a function.
+/// A layer made of a function: what [`from_fn`] gives.
 #[derive(Debug, Clone)]
 pub struct FromFn<F>(Rc<F>);
 
-/// Makes a layer of an async function of a call and what is inside.
+/// Makes a layer of an async function of a call and what is inside, as in
+/// [the example](crate::layers).
 pub fn from_fn<F, R>(layer: F) -> FromFn<F>
 where
     F: Fn(Call, Next) -> R + 'static,
@@ -89,7 +112,8 @@ where
     }
 }
 
-/// Writes a line for each call to the log: method, path, status, how long it took, and its ids.
+/// Writes a line for each call to the log: method, path, status, how long it took, and its ids. As
+/// in [the example](crate::layers).
 #[derive(Debug, Clone, Copy, Default)]
 pub struct AccessLog;
 
@@ -115,6 +139,21 @@ impl Layer for AccessLog {
 ///
 /// It can do so only while the function waits: one that computes without a pause is not
 /// interrupted.
+///
+/// ```
+/// use std::time::Duration;
+///
+/// use fdk::layers::Timeout;
+/// use fdk::{App, http};
+///
+/// let stuck = async || std::future::pending::<()>().await;
+/// let app = App::new()
+///     .layer(Timeout::before(Duration::from_millis(50)))
+///     .function("stuck", http::any("/"), stuck)
+///     .test();
+/// let late = app.get("/").header("fn_deadline", "2018-06-01T10:00:30Z").wait();
+/// assert_eq!(late.status(), 504);
+/// ```
 #[derive(Debug, Clone, Copy)]
 pub struct Timeout {
     margin: Duration,
@@ -159,6 +198,15 @@ impl Layer for Timeout {
 
 /// Answers 500 where what is inside panics. Every [`App`](crate::App) has one around all; another
 /// one lets layers outside of it see that answer.
+///
+/// ```
+/// use fdk::{App, http};
+///
+/// let app = App::new().function("falls", http::any("/"), || -> String { panic!("oh") }).test();
+/// let answer = app.get("/").wait();
+/// assert_eq!(answer.status(), 500);
+/// assert_eq!(answer.fault(), Some("the function panicked: oh"));
+/// ```
 #[derive(Debug, Clone, Copy, Default)]
 pub struct CatchPanic;
 
@@ -217,6 +265,28 @@ mod tower {
 
     /// Makes a layer of one of tower's. Its service takes [`Call`]s and gives [`Response`]s; its
     /// errors are answered as those of functions are.
+    ///
+    /// ```
+    /// use fdk::layers::{Next, from_tower};
+    /// use fdk::{App, http};
+    ///
+    /// /// Any of tower's, such as a limit; this one does nothing.
+    /// struct Nothing;
+    ///
+    /// impl tower_layer::Layer<Next> for Nothing {
+    ///     type Service = Next;
+    ///
+    ///     fn layer(&self, inner: Next) -> Next {
+    ///         inner
+    ///     }
+    /// }
+    ///
+    /// let app = App::new()
+    ///     .layer(from_tower(Nothing))
+    ///     .function("f", http::any("/"), || "ok")
+    ///     .test();
+    /// app.get("/").wait().assert_text("ok");
+    /// ```
     pub fn from_tower<L>(layer: L) -> Tower<L> {
         Tower(layer)
     }

@@ -22,6 +22,20 @@ use crate::response::{Content, IntoResponse, Response};
 use crate::stdio;
 
 /// Calls in, answers out, strictly in turn.
+///
+/// ```
+/// use fdk::raw::Conn;
+/// use fdk::{Response, StatusCode};
+///
+/// let mut conn = Conn::new(&b"GET / HTTP/1.1\r\n\r\n"[..], Vec::new());
+/// let call = conn.next_call()?.expect("a call");
+/// assert_eq!(call.path(), "/");
+/// conn.respond(Response::new(StatusCode::NO_CONTENT))?;
+/// assert!(conn.next_call()?.is_none());
+/// # Ok::<(), fdk::Error>(())
+/// ```
+///
+/// It does nothing about SIGTERM, which is its program's to do.
 #[derive(Debug)]
 pub struct Conn<R, W> {
     input: Input<R>,

@@ -253,6 +253,24 @@ const TEXT: &str = "text/plain; charset=utf-8";
 const BINARY: &str = "application/octet-stream";
 
 /// What a function can return.
+///
+/// ```
+/// use fdk::{App, IntoResponse, Response, StatusCode, http};
+///
+/// struct Html(String);
+///
+/// impl IntoResponse for Html {
+///     fn into_response(self) -> Response {
+///         Response::new(StatusCode::OK)
+///             .header("content-type", "text/html; charset=utf-8")
+///             .body(self.0)
+///     }
+/// }
+///
+/// let page = || Html("<p>Hello</p>".to_owned());
+/// let app = App::new().function("page", http::get("/"), page).test();
+/// app.get("/").wait().assert_text("<p>Hello</p>");
+/// ```
 #[diagnostic::on_unimplemented(
     message = "`{Self}` is nothing a function can answer with",
     note = "answers are `()`, `&'static str`, `String`, `Vec<u8>`, `Bytes`, `Json<T>`, \

@@ -7,7 +7,7 @@ use http::Method;
 use serde::Serialize;
 use serde_json::value::{RawValue, to_raw_value};
 
-/// How a function is called, and what it needs.
+/// How a function is called, and what it needs: see [the module](crate::http) for an example.
 #[derive(Debug, Clone)]
 pub struct Route {
     /// All of them, if none is named.
@@ -61,37 +61,46 @@ pub(crate) struct Bound {
     pub(crate) strict: Vec<std::any::TypeId>,
 }
 
-/// Calls by any method.
+/// Calls by any method; as in [the example](crate::http).
 pub fn any(pattern: impl Into<String>) -> Route {
     Route::new(Vec::new(), pattern.into())
 }
 
-/// Calls by GET and HEAD.
+/// Calls by GET and HEAD; as in [the example](crate::http).
 pub fn get(pattern: impl Into<String>) -> Route {
     Route::new(vec![Method::GET, Method::HEAD], pattern.into())
 }
 
-/// Calls by POST.
+/// Calls by POST; as in [the example](crate::http).
 pub fn post(pattern: impl Into<String>) -> Route {
     Route::new(vec![Method::POST], pattern.into())
 }
 
-/// Calls by PUT.
+/// Calls by PUT; as in [the example](crate::http).
 pub fn put(pattern: impl Into<String>) -> Route {
     Route::new(vec![Method::PUT], pattern.into())
 }
 
-/// Calls by PATCH.
+/// Calls by PATCH; as in [the example](crate::http).
 pub fn patch(pattern: impl Into<String>) -> Route {
     Route::new(vec![Method::PATCH], pattern.into())
 }
 
-/// Calls by DELETE.
+/// Calls by DELETE; as in [the example](crate::http).
 pub fn delete(pattern: impl Into<String>) -> Route {
     Route::new(vec![Method::DELETE], pattern.into())
 }
 
 /// Calls by these methods, of which there is one at least.
+///
+/// ```
+/// use fdk::{App, Method, http};
+///
+/// let route = http::on([Method::PUT, Method::PATCH], "/item");
+/// let app = App::new().function("set", route, || "set").test();
+/// app.call(Method::PATCH, "/item").wait().assert_text("set");
+/// assert_eq!(app.get("/item").wait().status(), 405);
+/// ```
 pub fn on(methods: impl IntoIterator<Item = Method>, pattern: impl Into<String>) -> Route {
     let methods: Vec<Method> = methods.into_iter().collect();
     let closed = methods.is_empty();

@@ -29,6 +29,12 @@ use crate::time::within;
 
 /// Runs `handler` for every call until the server closes stdin.
 ///
+/// ```no_run
+/// fn main() -> fdk::Result<()> {
+///     fdk::run(|name: String| format!("Hello {name}"))
+/// }
+/// ```
+///
 /// # Errors
 ///
 /// The process was not started by a function server; the stream holds something other than calls;

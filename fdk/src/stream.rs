@@ -49,6 +49,15 @@ pub struct Ndjson<T> {
 /// where the content type is `application/json`.
 ///
 /// The function of the same name makes an answer that is framed as the caller's `Accept` wants it.
+///
+/// ```
+/// use fdk::{App, Streamed, http};
+/// use futures_util::StreamExt;
+///
+/// let double = |rows: Streamed<u32>| Streamed(rows.map(|row| row.map(|n| 2 * n)));
+/// let app = App::new().function("double", http::post("/"), double).test();
+/// app.post("/").body("1\n2\n").wait().assert_text("2\n4\n");
+/// ```
 #[derive(Debug)]
 pub struct Streamed<T> {
     values: Values<T>,
@@ -363,6 +372,15 @@ pub struct Sequence<S> {
 }
 
 /// An answer of one JSON value per line, each sent as it comes.
+///
+/// ```
+/// use fdk::{App, Ndjson, http};
+/// use futures_util::stream;
+///
+/// let lines = || Ndjson(stream::iter([1, 2].map(fdk::Ok)));
+/// let app = App::new().function("lines", http::get("/"), lines).test();
+/// app.get("/").wait().assert_text("1\n2\n");
+/// ```
 #[expect(
     non_snake_case,
     reason = "it makes what the argument of the same name reads"
@@ -375,6 +393,15 @@ pub fn Ndjson<S>(values: S) -> Sequence<S> {
 }
 
 /// An answer of one JSON array, each element sent as it comes.
+///
+/// ```
+/// use fdk::{App, JsonArray, http};
+/// use futures_util::stream;
+///
+/// let array = || JsonArray(stream::iter([1, 2].map(fdk::Ok)));
+/// let app = App::new().function("array", http::get("/"), array).test();
+/// app.get("/").wait().assert_text("[1,2]");
+/// ```
 #[expect(non_snake_case, reason = "it stands beside Ndjson and Streamed")]
 pub fn JsonArray<S>(values: S) -> Sequence<S> {
     Sequence {

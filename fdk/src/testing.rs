@@ -1,4 +1,4 @@
-//! Tests of functions without a server: see [`App::test`].
+//! Tests of functions without a server: see [`TestApp`] and [`App::test`].
 
 use std::cell::RefCell;
 use std::future::{IntoFuture, poll_fn};
@@ -135,6 +135,17 @@ impl TestApp {
 }
 
 /// A call that a test is about to make: `.await` it, or [`wait`](Self::wait) for it.
+///
+/// ```
+/// use fdk::{App, Call, Json, http};
+///
+/// let echo = |Json(text): Json<String>, call: Call| {
+///     format!("{text} from {}", call.header("x-user").unwrap_or("nobody"))
+/// };
+/// let app = App::new().function("echo", http::post("/echo"), echo).test();
+/// let call = app.post("/elsewhere").function("echo").header("x-user", "Ann");
+/// call.json(&"hi").wait().assert_text("hi from Ann");
+/// ```
 #[derive(Debug)]
 #[must_use = "nothing is called before the call is awaited"]
 pub struct TestCall {
@@ -219,6 +230,20 @@ impl IntoFuture for TestCall {
 }
 
 /// An answer, all of it.
+///
+/// ```
+/// use fdk::{App, Error, Json, http};
+///
+/// let app = App::new()
+///     .function("list", http::get("/list"), || Json([1, 2]))
+///     .function("fails", http::get("/fails"), || Err::<(), _>(Error::msg("no database")))
+///     .test();
+/// let list = app.get("/list").wait();
+/// assert_eq!(list.header("content-type"), Some("application/json"));
+/// assert_eq!((list.json::<Vec<u8>>(), list.text()), (vec![1, 2], "[1,2]"));
+/// let failed = app.get("/fails").wait();
+/// assert_eq!((failed.status().as_u16(), failed.fault()), (500, Some("no database")));
+/// ```
 #[derive(Debug)]
 pub struct TestResponse {
     status: StatusCode,

@@ -515,6 +515,24 @@ fn calls_and_answers_go_strictly_in_turn() {
     assert!(conn.next_call().unwrap().is_none());
 }
 
+// The container may hold another revision of the image than the server believes.
+#[test]
+fn a_function_that_is_not_there_costs_nobody_else_a_call() {
+    let app = App::new()
+        .function("one", crate::http::post("/one"), |body: String| body)
+        .function("two", crate::http::post("/two"), || "two");
+    let call = |name: &str| {
+        format!("POST /one HTTP/1.1\r\nFn-Function: {name}\r\nContent-Length: 4\r\n\r\nbody")
+    };
+    let input = [call("nobody"), call("one")].concat();
+    let (result, output) = run_app(app, input.as_bytes(), usize::MAX);
+    result.expect("a clean end");
+    let answers = answers(&output, &[false, false]);
+    assert_eq!(answers[0].head.status, 404);
+    assert_eq!(answers[0].header("fn-error"), "unknown-function");
+    assert_eq!(answers[1].text(), "body");
+}
+
 fn chunked(pieces: &[&str]) -> Vec<u8> {
     let mut input =
         b"POST /t/a/f HTTP/1.1\r\nTransfer-Encoding: chunked\r\nFn_call_id: 1\r\n\r\n".to_vec();

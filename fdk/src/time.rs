@@ -89,6 +89,13 @@ pub(crate) async fn within<T>(time: Duration, future: impl Future<Output = T>) -
 }
 
 /// How long to wait before another try, and how often to try.
+///
+/// ```
+/// use std::time::Duration;
+///
+/// let patient = fdk::Backoff::new(10, Duration::from_millis(100), Duration::from_secs(5));
+/// assert_eq!((patient.tries, fdk::Backoff::wake().tries), (10, 5));
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Backoff {

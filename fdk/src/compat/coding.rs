@@ -15,6 +15,16 @@ use super::error::FunctionError;
 use crate::params::{Pairs, Text};
 
 /// The formats of 0.2.
+///
+/// ```no_run
+/// use fdk::compat::ContentType;
+/// use fdk::{FunctionError, RuntimeContext};
+///
+/// fn is_json(context: &mut RuntimeContext, _: ()) -> Result<bool, FunctionError> {
+///     Ok(context.content_type() == ContentType::JSON)
+/// }
+/// # let _ = fdk::Function::run(is_json);
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ContentType {
     /// `application/json`, and whatever is not known.

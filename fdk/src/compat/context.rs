@@ -18,6 +18,8 @@ const URL: HeaderName = HeaderName::from_static("fn-http-request-url");
 /// it answers, and what it says beside its output.
 ///
 /// Where the initializer of 0.1 has it there is no call: what is asked about one is empty.
+///
+/// See [the module](crate::compat) for an example.
 #[derive(Debug, Clone)]
 pub struct RuntimeContext {
     config: Arc<HashMap<String, String>>,

@@ -21,6 +21,15 @@ type Cause = Box<dyn StdError + Send + Sync>;
 /// | [`other`](Self::other) | `Server` |
 ///
 /// `coercion` is not `Coercion` because the one is the function's fault and the other its caller's.
+///
+/// ```
+/// use fdk::FunctionError;
+///
+/// let error = FunctionError::bad_request("nothing ordered");
+/// assert!(error.is_user_error());
+/// assert_eq!(error.to_string(), "nothing ordered");
+/// assert!(!FunctionError::other("the stock is unknown").is_user_error());
+/// ```
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum FunctionError {
     /// The caller's input is wrong.

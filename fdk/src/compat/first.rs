@@ -22,6 +22,20 @@ use crate::term::{Flags, Term};
 use crate::{index, route};
 
 /// What a call is made of for functions of 0.1. Implement it for types of your own.
+///
+/// ```
+/// use fdk::compat::hyper::Request;
+/// use fdk::{FunctionError, InputCoercible};
+///
+/// struct Words(usize);
+///
+/// impl InputCoercible for Words {
+///     fn try_decode(request: Request) -> Result<Self, FunctionError> {
+///         let text = String::try_decode(request)?;
+///         Ok(Self(text.split_whitespace().count()))
+///     }
+/// }
+/// ```
 pub trait InputCoercible: Sized {
     /// Makes it of a request.
     ///
@@ -32,6 +46,19 @@ pub trait InputCoercible: Sized {
 }
 
 /// What functions of 0.1 answer with. Implement it for types of your own.
+///
+/// ```
+/// use fdk::compat::hyper::Response;
+/// use fdk::{FunctionError, OutputCoercible};
+///
+/// struct Count(usize);
+///
+/// impl OutputCoercible for Count {
+///     fn try_encode(self) -> Result<Response, FunctionError> {
+///         Ok(fdk::success(self.0.to_string()))
+///     }
+/// }
+/// ```
 pub trait OutputCoercible {
     /// Makes a response of it.
     ///
@@ -110,26 +137,43 @@ impl OutputCoercible for serde_json::Value {
 /// # Errors
 ///
 /// None any more: the body has been read when the function is called.
+///
+/// See [`FunctionTestbench`](crate::FunctionTestbench) for an example.
 pub fn body_as_bytes(body: Body) -> Result<Vec<u8>, FunctionError> {
     Ok(body.into_bytes().into())
 }
 
 /// 200 with this body.
+///
+/// ```
+/// use fdk::compat::hyper::StatusCode;
+///
+/// assert_eq!(fdk::success("done").status(), StatusCode::Ok);
+/// assert_eq!(fdk::client_error("what?").status(), StatusCode::BadRequest);
+/// assert_eq!(fdk::server_error("oh").status(), StatusCode::InternalServerError);
+/// assert_eq!(fdk::no_content().status(), StatusCode::NoContent);
+/// ```
 pub fn success<T: Into<Vec<u8>>>(data: T) -> Response {
     with(StatusCode::Ok, data)
 }
 
 /// 400 with this body.
+///
+/// As [`success`] shows.
 pub fn client_error<T: Into<Vec<u8>>>(data: T) -> Response {
     with(StatusCode::BadRequest, data)
 }
 
 /// 500 with this body. The function ends behind it.
+///
+/// As [`success`] shows.
 pub fn server_error<T: Into<Vec<u8>>>(data: T) -> Response {
     with(StatusCode::InternalServerError, data)
 }
 
 /// 204
+///
+/// As [`success`] shows.
 pub fn no_content() -> Response {
     Response::new().with_status(StatusCode::NoContent)
 }
@@ -157,11 +201,15 @@ fn stateless(_: &RuntimeContext) -> Result<(), FunctionError> {
 }
 
 /// The initializer of functions that keep nothing between calls.
+///
+/// See [the module](crate::compat) for an example.
 pub const STATELESS: fn(&RuntimeContext) -> Result<(), FunctionError> = stateless;
 
 pub(crate) type Initializer<S> = fn(&RuntimeContext) -> Result<S, FunctionError>;
 
 /// A function of 0.1 that can be run: what [`Function::new`](super::Function::new) makes.
+///
+/// See [the module](crate::compat) for an example.
 pub struct Runner<S> {
     initializer: Initializer<S>,
 }

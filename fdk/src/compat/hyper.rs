@@ -34,7 +34,7 @@ use crate::call::Call;
 
 pub use self::Method::{Delete, Get, Head, Post};
 
-/// A request's method.
+/// A request's method: see [the example](crate::compat::hyper).
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub enum Method {
     /// OPTIONS
@@ -102,7 +102,7 @@ impl FromStr for Method {
     }
 }
 
-/// A response's status.
+/// A response's status: see [the example](crate::compat::hyper).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct StatusCode(u16);
 
@@ -189,7 +189,7 @@ impl fmt::Display for StatusCode {
     }
 }
 
-/// A body, all of it.
+/// A body, all of it: see [the example](crate::compat::hyper).
 #[derive(Debug, Clone, Default)]
 pub struct Body(Bytes);
 
@@ -216,7 +216,7 @@ macro_rules! bodies {
 
 bodies!(Bytes Vec<u8> String &'static str &'static [u8]);
 
-/// Headers by name, or by type where [`header`] has one.
+/// Headers by name, or by type where [`header`] has one: see [the example](crate::compat::hyper).
 #[derive(Default)]
 pub struct Headers {
     map: HeaderMap,
@@ -248,7 +248,7 @@ impl PartialEq for Headers {
     }
 }
 
-/// The values of one header.
+/// The values of one header: see [the example](crate::compat::hyper).
 #[derive(Debug, Clone)]
 pub struct Raw<'a>(Vec<&'a [u8]>);
 
@@ -393,7 +393,7 @@ impl From<HeaderMap> for Headers {
 pub mod header {
     pub use super::{Headers, Raw};
 
-    /// A header that has a type.
+    /// A header that has a type: see [the example](crate::compat::hyper).
     pub trait Header: Sized + Send + Sync + 'static {
         /// Its name, in lower case.
         const NAME: &'static str;
@@ -408,6 +408,8 @@ pub mod header {
     macro_rules! texts {
         ($($(#[$doc:meta])* $name:ident $header:literal)*) => {$(
             $(#[$doc])*
+            ///
+            /// See [the module](crate::compat::hyper) for an example.
             #[derive(Debug, Clone, PartialEq, Eq)]
             pub struct $name(String);
 
@@ -499,7 +501,8 @@ pub mod header {
         }
     }
 
-    /// `Content-Length`. Answers get it in any case, and right.
+    /// `Content-Length`. Answers get it in any case, and right. See
+    /// [the example](crate::compat::hyper).
     #[derive(Debug, Clone, Copy, PartialEq, Eq)]
     pub struct ContentLength(pub u64);
 
@@ -524,7 +527,8 @@ pub mod header {
     }
 }
 
-/// A version of HTTP. Calls are of 1.1, whatever their callers speak.
+/// A version of HTTP. Calls are of 1.1, whatever their callers speak. See
+/// [the example](crate::compat::hyper).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
 pub enum HttpVersion {
     /// HTTP/0.9
@@ -540,7 +544,8 @@ pub enum HttpVersion {
     H2c,
 }
 
-/// What a function of 0.1 is called with, if it takes it all.
+/// What a function of 0.1 is called with, if it takes it all. See
+/// [the example](crate::compat::hyper).
 #[derive(Debug, Clone)]
 pub struct Request {
     method: Method,
@@ -645,7 +650,7 @@ impl Request {
     }
 }
 
-/// What a function of 0.1 answers, if it says it all.
+/// What a function of 0.1 answers, if it says it all: see [the example](crate::compat::hyper).
 #[derive(Debug, Clone)]
 pub struct Response {
     status: StatusCode,

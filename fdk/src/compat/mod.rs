@@ -91,7 +91,7 @@ pub use first::{
 };
 pub use testbench::FunctionTestbench;
 
-/// A function, in the way of either generation.
+/// A function, in the way of either generation. See [the module](self) for an example of each.
 ///
 /// 0.1: [`Function::new(initializer)`](Function::new) makes one, and [`run`](Runner::run), a method
 /// of [`Runner`], runs it. 0.2: [`Function::run(closure)`](Function::run), without a value, is a
