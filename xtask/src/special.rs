@@ -55,10 +55,16 @@ pub(crate) async fn overload(
     })
 }
 
+/// Until what comes after a call is done.
+const SETTLED: Duration = Duration::from_secs(1);
+
 /// What containers cost that nobody calls.
 #[derive(Serialize)]
 pub(crate) struct Idle {
     lanes: usize,
+    /// Before their first call.
+    fresh_bytes_per_lane: u64,
+    /// After each has had one.
     bytes_per_lane: u64,
     /// Of one processor, in thousandths.
     milli_cpu: f64,
@@ -67,31 +73,57 @@ pub(crate) struct Idle {
 /// On the process launcher, where nothing but the server has to do with them.
 pub(crate) async fn idle(folder: &Path, lanes: usize) -> anyhow::Result<Idle> {
     const WATCHED: Duration = Duration::from_secs(5);
+    const FEW: usize = 8;
     let most = lanes.to_string();
     let settings = [("FN_LAUNCHER", "process"), ("FN_MAX_CONTAINERS", &most)];
     let kiln = Kiln::start("idle", folder, &settings).await?;
+    // A server grows with as many callers, whoever serves them, and that is not the containers'.
+    warm("few", &kiln, FEW).await?;
+    all_at_once("few", &kiln, lanes, Duration::from_millis(5)).await?;
     let before = process::resident(kiln.pid())?;
-    let scale = json!({ "kiln/scale": { "min": lanes, "max": lanes } });
-    let id = kiln.function("idle", &scale).await?;
+    let held = || anyhow::Ok(process::resident(kiln.pid())?.saturating_sub(before));
+    let id = warm("idle", &kiln, lanes).await?;
+    let fresh = held()?;
+    // So long that each of them gets one.
+    all_at_once("idle", &kiln, lanes, Duration::from_millis(500)).await?;
     kiln.until_idle(&id, lanes).await?;
-    // All of them have been used.
-    let call = Call::of_a_while(kiln.address(), &path("idle"), Duration::from_millis(500));
-    let all = (0..lanes).map(|_| call.once());
+    let used = held()?;
+    let cpu = process::cpu(kiln.pid())?;
+    tokio::time::sleep(WATCHED).await;
+    let cpu = process::cpu(kiln.pid())?.saturating_sub(cpu);
+    kiln.stop().await?;
+    let each = u64::try_from(lanes)?;
+    Ok(Idle {
+        lanes,
+        fresh_bytes_per_lane: fresh / each,
+        bytes_per_lane: used / each,
+        milli_cpu: cpu.as_secs_f64() / WATCHED.as_secs_f64() * 1000.0,
+    })
+}
+
+/// A function with so many containers that are there.
+async fn warm(name: &str, kiln: &Kiln, lanes: usize) -> anyhow::Result<String> {
+    let scale = json!({ "kiln/scale": { "min": lanes, "max": lanes } });
+    let id = kiln.function(name, &scale).await?;
+    kiln.until_idle(&id, lanes).await?;
+    tokio::time::sleep(SETTLED).await;
+    Ok(id)
+}
+
+/// So many first calls of as many callers, each of which keeps a container for this long.
+async fn all_at_once(
+    name: &str,
+    kiln: &Kiln,
+    callers: usize,
+    time: Duration,
+) -> anyhow::Result<()> {
+    let call = Call::of_a_while(kiln.address(), &path(name), time);
+    let all = (0..callers).map(|_| call.once());
     for (status, _) in try_join_all(all).await? {
         ensure!(status == 200, "status {status}");
     }
-    kiln.until_idle(&id, lanes).await?;
-    tokio::time::sleep(Duration::from_secs(1)).await;
-    let held = process::resident(kiln.pid())?.saturating_sub(before);
-    let used = process::cpu(kiln.pid())?;
-    tokio::time::sleep(WATCHED).await;
-    let used = process::cpu(kiln.pid())?.saturating_sub(used);
-    kiln.stop().await?;
-    Ok(Idle {
-        lanes,
-        bytes_per_lane: held / u64::try_from(lanes)?,
-        milli_cpu: used.as_secs_f64() / WATCHED.as_secs_f64() * 1000.0,
-    })
+    tokio::time::sleep(SETTLED).await;
+    Ok(())
 }
 
 /// How long it takes from no container to so many that are all busy.
@@ -273,8 +305,10 @@ impl std::fmt::Display for Idle {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(
             f,
-            "{} idle containers: {:.1} KB each, {:.1} thousandths of a processor for all",
+            "{} idle containers: {:.1} KB each before their first call, {:.1} KB after it, {:.1} \
+             thousandths of a processor for all",
             self.lanes,
+            self.fresh_bytes_per_lane as f64 / 1000.0,
             self.bytes_per_lane as f64 / 1000.0,
             self.milli_cpu
         )
