@@ -1,6 +1,5 @@
 use std::any::{Any, TypeId};
 use std::cell::{Cell, RefCell};
-use std::collections::BTreeSet;
 use std::fmt;
 use std::pin::Pin;
 use std::rc::Rc;
@@ -238,7 +237,8 @@ impl App {
     }
 
     /// As [`run_blocking`](Self::run_blocking), within any runtime: calls are waited for on another
-    /// thread, so that the runtime's own tasks go on meanwhile. Answers are written on this one.
+    /// thread, and so are slow readers of long answers, so that the runtime's own tasks go on
+    /// meanwhile.
     ///
     /// ```no_run
     /// # use fdk::{App, http};
@@ -392,9 +392,12 @@ impl Ready {
             let response = Response::error(StatusCode::NOT_FOUND, &message);
             return Err(Box::new(response));
         }
-        let allowed = refused.iter().flat_map(|(entry, _)| &entry.route.methods);
-        let allowed: BTreeSet<&str> = allowed.map(Method::as_str).collect();
-        let allowed: Vec<&str> = allowed.into_iter().collect();
+        let mut allowed = Vec::new();
+        for method in refused.iter().flat_map(|(entry, _)| &entry.route.methods) {
+            if !allowed.contains(&method.as_str()) {
+                allowed.push(method.as_str());
+            }
+        }
         let message = format!("{method} is not allowed for {path}");
         let response = Response::error(StatusCode::METHOD_NOT_ALLOWED, &message);
         Err(Box::new(response.header("allow", allowed.join(", "))))

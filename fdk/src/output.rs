@@ -19,7 +19,7 @@ const JOINED_BYTES: usize = 64 * 1024;
 const CALL_ID: HeaderName = HeaderName::from_static("fn-call-id");
 
 /// What the answer has to know of the call that waits for it.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(crate) struct Asked {
     /// The caller wants a head only.
     head: bool,

@@ -168,13 +168,22 @@ impl<W: Worker> Host<'_, W> {
         asked: &Asked,
     ) -> Result<Option<Box<Conn>>> {
         let Arrival { head, body, flaw } = arrival;
+        let worker = self.worker;
         if let Some(flaw) = flaw {
-            return send(conn, None, asked, &Scoped::none(), flaw.into_response()).await;
+            return send(
+                worker,
+                conn,
+                None,
+                asked,
+                &Scoped::none(),
+                flaw.into_response(),
+            )
+            .await;
         }
         let index = index::is_asked(&head.headers).then(|| self.app.take_index());
         if let Some(response) = index.flatten() {
             let _ = conn.input()?.body()?;
-            return send(conn, None, asked, &Scoped::none(), response).await;
+            return send(worker, conn, None, asked, &Scoped::none(), response).await;
         }
         // The environment first: only a server writes there.
         let named = self
@@ -193,8 +202,7 @@ impl<W: Worker> Host<'_, W> {
                 call.streaming(body)
             }
             (None, None) => {
-                let (back, body) = self
-                    .worker
+                let (back, body) = worker
                     .run(move || {
                         let body = conn.input().and_then(Input::body);
                         (conn, body)
@@ -205,7 +213,7 @@ impl<W: Worker> Host<'_, W> {
                     Ok(body) => Call::new(head, body),
                     Err(refusal) => {
                         let refusal = refusal.into_response();
-                        return send(conn, None, asked, &Scoped::none(), refusal).await;
+                        return send(worker, conn, None, asked, &Scoped::none(), refusal).await;
                     }
                 }
             }
@@ -220,7 +228,7 @@ impl<W: Worker> Host<'_, W> {
                 (Scoped::none(), *response)
             }
         };
-        send(conn, reading, asked, &scoped, response).await
+        send(worker, conn, reading, asked, &scoped, response).await
     }
 }
 
@@ -287,8 +295,23 @@ async fn drain(conn: &mut Conn, reading: &mut Option<Rest>) -> bool {
     goes_on
 }
 
+/// Up to here an answer fits into a pipe with its head, whoever reads it.
+const PIPED_BYTES: usize = 32 << 10;
+
+/// Writes to a connection where it may take its time: a reader that is slow must not hold up a
+/// runtime's other tasks.
+async fn write(
+    worker: &impl Worker,
+    mut conn: Box<Conn>,
+    what: impl FnOnce(&mut Conn) -> Result<()> + Send + 'static,
+) -> Result<Box<Conn>> {
+    let written = worker.run(move || what(&mut conn).map(|()| conn));
+    written.await?
+}
+
 /// Sends an answer, and gives the connection back if it can serve another call.
 async fn send(
+    worker: &impl Worker,
     mut conn: Box<Conn>,
     mut reading: Option<Rest>,
     asked: &Asked,
@@ -313,7 +336,13 @@ async fn send(
         Content::Whole(body) => {
             // First, because the server takes an answer to an unfinished request for the last.
             let goes_on = drain(&mut conn, &mut reading).await;
-            conn.whole(asked, status, headers, body)?;
+            if body.len() <= PIPED_BYTES {
+                conn.whole(asked, status, headers, body)?;
+            } else {
+                let asked = asked.clone();
+                let whole = move |conn: &mut Conn| conn.whole(&asked, status, headers, body);
+                conn = write(worker, conn, whole).await?;
+            }
             return Ok(goes_on.then_some(conn));
         }
         Content::Stream(pieces) => (pieces, None),
@@ -358,14 +387,14 @@ async fn send(
             Ok(_) => Response::of_parts(status, headers, all.freeze()),
             Err(error) => error.into_response(),
         };
-        return Box::pin(send(conn, reading, asked, scoped, answer)).await;
+        return Box::pin(send(worker, conn, reading, asked, scoped, answer)).await;
     }
     let first = match first {
         Ok(first) => first,
         Err(error) => {
             drop(batches);
             let answer = error.into_response();
-            return Box::pin(send(conn, reading, asked, scoped, answer)).await;
+            return Box::pin(send(worker, conn, reading, asked, scoped, answer)).await;
         }
     };
     conn.begin(asked, status, headers)?;
@@ -373,7 +402,8 @@ async fn send(
     loop {
         match next {
             Ok(Some(data)) => {
-                conn.output.chunk(&data)?;
+                let chunk = move |conn: &mut Conn| Ok(conn.output.chunk(&data)?);
+                conn = write(worker, conn, chunk).await?;
                 breathe().await;
             }
             Ok(None) => break,

@@ -12,12 +12,13 @@ mod process;
 #[path = "common/socket.rs"]
 mod socket;
 
-use std::io::{Read, Write};
+use std::io::{BufRead, BufReader, Read, Write};
 use std::os::unix::net::UnixStream;
 use std::process::Output;
 use std::time::Duration;
 
 use fdk::{Function, FunctionError, Result, RuntimeContext};
+use rustix::process::{Pid, Signal, kill_process};
 use serde::{Deserialize, Serialize};
 use tokio;
 
@@ -127,6 +128,7 @@ async fn slow() -> Result<()> {
         }
     });
     Function::run(|_: &mut RuntimeContext, _: ()| {
+        eprintln!("begun");
         let runtime = tokio::runtime::Handle::current();
         runtime.block_on(async {
             let waited = tokio::spawn(async {
@@ -163,6 +165,7 @@ fn main() -> Result<()> {
     it_speaks_the_formats_that_came_before();
     a_function_that_waits_does_not_stop_others();
     what_does_not_start_is_an_error();
+    sigterm_ends_it_and_not_its_call();
     Ok(())
 }
 
@@ -569,4 +572,33 @@ fn what_does_not_start_is_an_error() {
     let output = call("order", &[("FN_FORMAT", "protobuf")], "");
     assert_eq!(output.status.code(), Some(1));
     assert!(log(&output).contains("protobuf"), "{}", log(&output));
+}
+
+fn sigterm_ends_it_and_not_its_call() {
+    for (role, headers, body, told) in [
+        ("hello", PLAIN, "Ann", "Hello Ann!"),
+        ("slow", "", "", "\"waited\""),
+    ] {
+        let mut function = Listening::start(role, &[STREAM]);
+        let mut stream = function.connect();
+        let request = post(headers, body);
+        stream.write_all(request.as_bytes()).expect("a request");
+        if role == "hello" {
+            // It waits for another call then.
+            let mut byte = [0];
+            stream.read_exact(&mut byte).expect("an answer");
+        } else {
+            let mut log = BufReader::new(function.child.stderr.take().expect("stderr is piped"));
+            let begun = log.by_ref().lines().map_while(std::io::Result::ok);
+            assert!(begun.into_iter().any(|line| line == "begun"));
+            std::thread::spawn(move || log.lines().count());
+        }
+        let id = Pid::from_child(&function.child);
+        kill_process(id, Signal::TERM).expect("it runs");
+        let mut answer = String::new();
+        let _ = stream.read_to_string(&mut answer);
+        assert!(answer.ends_with(told), "{role}: {answer}");
+        let end = function.child.wait().expect("its end");
+        assert_eq!(end.code(), Some(0), "{role}");
+    }
 }

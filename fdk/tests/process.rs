@@ -9,9 +9,10 @@ mod process;
 #[path = "common/socket.rs"]
 mod socket;
 
-use std::io::{Read, Write};
+use std::io::{BufRead, BufReader, Read, Write};
 use std::net::TcpStream;
 use std::process::{Command, ExitCode, Stdio};
+use std::time::Duration;
 
 use fdk::{Bytes, Ndjson, Path, Response, State, StatusCode, Streamed, http};
 use futures_util::StreamExt;
@@ -41,6 +42,7 @@ fn main() -> ExitCode {
     a_startup_that_fails_is_told_and_ends_the_process();
     state_is_let_go_at_the_end();
     lines_come_back_one_by_one();
+    a_slow_reader_does_not_stop_others();
     a_million_lines_take_no_more_memory_than_a_few();
     it_can_be_tried_out_with_any_client();
     a_body_that_memory_cannot_hold_is_no_other_call();
@@ -92,7 +94,25 @@ fn app() -> fdk::App {
             Streamed(rows.map(|row| row.map(|n| 2 * n)))
         })
         .function("memory", http::any("/memory"), || peak_kb().to_string())
+        .function("flood", http::any("/flood"), |whole: String| {
+            tokio::spawn(async {
+                loop {
+                    tokio::time::sleep(Duration::from_millis(5)).await;
+                    let _ = writeln!(std::io::stderr(), "tick");
+                }
+            });
+            let pieces = (0..FLOOD >> 10).map(|_| fdk::Ok(Bytes::from_static(&[b'x'; 1 << 10])));
+            let flood = Response::new(StatusCode::OK);
+            if whole == "whole" {
+                flood.body(vec![b'x'; FLOOD])
+            } else {
+                flood.stream(futures_util::stream::iter(pieces))
+            }
+        })
 }
+
+/// More than a pipe holds.
+const FLOOD: usize = 1 << 20;
 
 /// The most memory this process had, in KB.
 fn peak_kb() -> u64 {
@@ -319,7 +339,7 @@ fn the_index_is_told_without_a_startup() {
             .iter()
             .map(|function| function["name"].as_str().unwrap_or_default())
             .collect();
-        assert_eq!(names, ["db", "double", "memory"]);
+        assert_eq!(names, ["db", "double", "memory", "flood"]);
     }
     // Elsewhere it is a call like any other, with a body that is no request.
     let settings = [("DB", "db"), ("FN_FN_NAME", "db")];
@@ -399,6 +419,26 @@ fn lines_come_back_one_by_one() {
         }
         drop(stdin);
         assert!(child.wait().expect("its end").success());
+    }
+}
+
+fn a_slow_reader_does_not_stop_others() {
+    for body in ["whole", ""] {
+        let settings = [("DB", "db"), ("FN_FN_NAME", "flood")];
+        let mut child = start("tokio", &settings);
+        let mut stdin = child.stdin.take().expect("stdin is piped");
+        stdin.write_all(post(body).as_bytes()).expect("a call");
+        // Far more than there is time for until the pipe is full.
+        let log = BufReader::new(child.stderr.take().expect("stderr is piped"));
+        let ticks = log.lines().map_while(Result::ok).take(50);
+        assert_eq!(ticks.filter(|line| line == "tick").count(), 50);
+        let mut stdout = child.stdout.take().expect("stdout is piped");
+        drop(stdin);
+        let mut said = String::new();
+        stdout.read_to_string(&mut said).expect("an answer");
+        let (_, sent) = said.split_once("\r\n\r\n").expect("a head");
+        assert_eq!(sent.matches('x').count(), FLOOD, "{body}");
+        child.wait().expect("its end");
     }
 }
 
