@@ -90,58 +90,66 @@ impl<R: Read> Input<R> {
     /// All of the body. One for which there is no memory is an error for its caller; it is read to
     /// its end all the same, so that what follows is the next call.
     pub(crate) fn body(&mut self) -> Result<Result<Bytes>> {
-        let have = self.buf.len() as u64;
-        if let Some(BodyLength::Known(length)) = self.unread {
-            if length > have {
-                return self.long_body(length);
-            }
-        }
+        let mut kept = self.gather()?;
         let mut body = Joined::default();
-        let mut kept = true;
         while let Some(data) = self.data()? {
             kept = kept && body.push(data);
             if !kept {
                 body = Joined::default();
             }
         }
-        Ok(body_or_refusal(kept.then(|| body.finish())))
+        let body = kept.then(|| body.finish());
+        Ok(body.ok_or_else(|| {
+            let message = "the function has too little memory for this body";
+            Error::public(StatusCode::PAYLOAD_TOO_LARGE, message)
+        }))
     }
 
-    /// A body of which more is to come: in one piece, so that it is not copied together.
-    fn long_body(&mut self, length: u64) -> Result<Result<Bytes>> {
-        let mut left = length - self.buf.len() as u64;
-        let mut body = Vec::new();
-        let mut kept = keep(&mut body, &self.buf, length);
-        self.buf.clear();
-        while left > 0 {
-            let most = usize::try_from(left).unwrap_or(READ_BYTES).min(READ_BYTES);
-            let read = self.read(most)?;
-            if read == 0 {
-                return Err(self.decoder.eof(&self.buf).into());
+    /// Reads a body to its end, so that it comes in one piece and is not copied together; false
+    /// where there is no memory for it.
+    fn gather(&mut self) -> io::Result<bool> {
+        let Some(BodyLength::Known(length)) = self.unread else {
+            return Ok(true);
+        };
+        let length = usize::try_from(length).unwrap_or(usize::MAX);
+        while self.buf.len() < length {
+            // The length is the caller's word: room only for what is likely to come.
+            let likely = self.buf.len().max(READ_BYTES).saturating_mul(8);
+            let more = length.min(likely) - self.buf.len();
+            if !self.has_room(more) {
+                return Ok(false);
             }
-            left -= read as u64;
-            kept = kept && keep(&mut body, &self.scratch[..read], length);
-            if !kept {
-                body = Vec::new();
+            self.buf.reserve(more);
+            if !self.fill()? {
+                break;
             }
         }
-        self.unread = None;
-        Ok(body_or_refusal(kept.then(|| body.into())))
+        Ok(true)
+    }
+
+    /// Whether the buffer can grow: where it cannot, it ends the process.
+    fn has_room(&mut self, more: usize) -> bool {
+        if self.buf.try_reclaim(more) {
+            return true;
+        }
+        let needed = (self.buf.len() + more).max(2 * self.buf.capacity());
+        let mut trial = Vec::<u8>::new();
+        let had = trial.try_reserve_exact(needed).is_ok();
+        // Memory that nobody looks at is never asked for.
+        std::hint::black_box(&mut trial);
+        had
     }
 
     /// Reads once; false at the end of the stream.
     pub(crate) fn fill(&mut self) -> io::Result<bool> {
-        let length = self.read(READ_BYTES)?;
-        self.buf.extend_from_slice(&self.scratch[..length]);
-        Ok(length > 0)
-    }
-
-    /// Reads so many bytes at most.
-    fn read(&mut self, most: usize) -> io::Result<usize> {
         loop {
-            match self.reader.read(&mut self.scratch[..most]) {
+            match self.reader.read(&mut self.scratch) {
+                Ok(length) => {
+                    self.buf.extend_from_slice(&self.scratch[..length]);
+                    return Ok(length > 0);
+                }
                 Err(error) if error.kind() == ErrorKind::Interrupted => {}
-                read => return read,
+                Err(error) => return Err(error),
             }
         }
     }
@@ -150,28 +158,6 @@ impl<R: Read> Input<R> {
     pub(crate) fn buf(&mut self) -> &mut BytesMut {
         &mut self.buf
     }
-}
-
-/// Adds to a body that is to have `length`; false where there is no memory for it.
-fn keep(body: &mut Vec<u8>, data: &[u8], length: u64) -> bool {
-    let needed = body.len() + data.len();
-    if needed > body.capacity() {
-        // The length is the caller's word: room only for what is likely to come.
-        let likely = needed.max(READ_BYTES).saturating_mul(8);
-        let room = usize::try_from(length).unwrap_or(usize::MAX).min(likely);
-        if body.try_reserve_exact(room - body.len()).is_err() {
-            return false;
-        }
-    }
-    body.extend_from_slice(data);
-    true
-}
-
-fn body_or_refusal(body: Option<Bytes>) -> Result<Bytes> {
-    body.ok_or_else(|| {
-        let message = "the function has too little memory for this body";
-        Error::public(StatusCode::PAYLOAD_TOO_LARGE, message)
-    })
 }
 
 /// A body that is copied only if it comes in more than one piece.
