@@ -98,7 +98,7 @@ pub enum Report {
 
 impl ExchangeError {
     /// The function's output ended for a reason that quotes nothing.
-    pub(super) fn ended(started: bool, unread: bool, detail: &str) -> Self {
+    pub(super) fn ended(started: bool, unread: Option<bool>, detail: &str) -> Self {
         Self::Ended {
             started,
             unread,
@@ -142,11 +142,11 @@ pub enum ExchangeError {
     #[error("the function reported: {0:?}")]
     Reported(Report),
     /// The function's output ended. `started` says whether any of the response had been read,
-    /// `unread` whether the function is certain not to have read any of the request.
+    /// `unread` whether the function has read nothing of the request, if anybody can tell.
     #[error("{detail}")]
     Ended {
         started: bool,
-        unread: bool,
+        unread: Option<bool>,
         detail: String,
         /// As `detail`, without any of what was read.
         summary: String,

@@ -72,7 +72,7 @@ impl Exchange for DefaultExchange {
                 }),
                 _ => Err(ExchangeError::ended(
                     true,
-                    false,
+                    Some(false),
                     "stream ended before the function did",
                 )),
             });

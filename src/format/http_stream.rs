@@ -69,7 +69,7 @@ impl StreamExchange {
                 let (stdin, stdout) = ready!(connecting.as_mut().poll(cx)).map_err(|error| {
                     ExchangeError::ended(
                         false,
-                        true,
+                        Some(true),
                         &format!("cannot connect to the function: {error}"),
                     )
                 })?;

@@ -135,9 +135,12 @@ impl Writer {
         Poll::Ready(State::Done)
     }
 
-    /// Whether the function is certain not to have read a byte.
-    pub(super) fn is_unread(&self, stdin: &Stdin) -> bool {
-        self.written == 0 || stdin.unread() == Some(self.written)
+    /// Whether the function has not read a byte; `None` where nobody can tell.
+    pub(super) fn is_unread(&self, stdin: &Stdin) -> Option<bool> {
+        if self.written == 0 {
+            return Some(true);
+        }
+        stdin.unread().map(|bytes| bytes == self.written)
     }
 
     /// Whether everything was written.

@@ -87,7 +87,7 @@ impl Run {
             }
             Some(Err(ExchangeError::Ended {
                 started: false,
-                unread: true,
+                unread: Some(true),
                 ..
             })) if may_repeat => {
                 self.slot.retire("had died before the call");
@@ -210,12 +210,12 @@ impl Run {
             return fault;
         }
         // One that had read its call may have died of it; that is no reason to think that the next
-        // container will.
+        // container will. Where nobody can tell, it is for one that never answered a call.
         let stillborn = matches!(
             error,
             ExchangeError::Ended {
                 started: false,
-                unread: true,
+                unread: Some(true) | None,
                 ..
             }
         );

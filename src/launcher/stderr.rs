@@ -15,13 +15,16 @@ use crate::launcher::Stdout;
 const TAIL_LINES: usize = 20;
 /// A longer line is cut here: a function may write without ever ending a line.
 const LINE_BYTES: usize = 16 << 10;
+/// How much is kept of what a function writes before its first call.
+const START_BYTES: usize = 64 << 10;
 /// Read at once.
 const CHUNK_BYTES: usize = 4 << 10;
 
 /// What a function writes to stderr: its log.
 ///
 /// It is read as fast as the function writes, so that a full pipe never stops the function. What
-/// is written during a call is that call's log; beyond that, only a bounded tail is kept.
+/// is written during a call is that call's log, and what is written before the first one is that
+/// one's, too: it says how the function started. Beyond that, only a bounded tail is kept.
 ///
 /// Over a pipe the log is exact: everything that was written before the response is in it. Where
 /// stderr travels apart from stdout, as with attach, a last line may come too late for its call.
@@ -34,11 +37,13 @@ pub struct Stderr {
     state: Mutex<State>,
 }
 
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct State {
     tail: VecDeque<String>,
     /// The line that has not ended yet.
     pending: Vec<u8>,
+    /// Until the first call.
+    start: Option<CallLog>,
     call: Option<CallLog>,
 }
 
@@ -65,7 +70,12 @@ impl Stderr {
             function: function.to_owned(),
             instance: instance.to_owned(),
             pipe,
-            state: Mutex::default(),
+            state: Mutex::new(State {
+                tail: VecDeque::new(),
+                pending: Vec::new(),
+                start: Some(CallLog::new(START_BYTES)),
+                call: None,
+            }),
         }
     }
 
@@ -94,11 +104,12 @@ impl Stderr {
         if !silent {
             self.read_now(&mut state);
         }
-        state.call = Some(CallLog {
-            text: Vec::new(),
-            limit,
-            truncated: false,
-        });
+        let mut call = CallLog::new(limit);
+        if let Some(start) = state.start.take() {
+            call.add(&start.text);
+            call.truncated |= start.truncated;
+        }
+        state.call = Some(call);
     }
 
     /// The call has ended: its log.
@@ -160,8 +171,8 @@ impl Stderr {
     }
 
     fn take(&self, state: &mut State, bytes: &[u8]) {
-        if let Some(call) = &mut state.call {
-            call.add(bytes);
+        if let Some(log) = state.call.as_mut().or(state.start.as_mut()) {
+            log.add(bytes);
         }
         for piece in bytes.split_inclusive(|&b| b == b'\n') {
             state.pending.extend_from_slice(piece);
@@ -190,6 +201,14 @@ impl Stderr {
 }
 
 impl CallLog {
+    fn new(limit: usize) -> Self {
+        Self {
+            text: Vec::new(),
+            limit,
+            truncated: false,
+        }
+    }
+
     fn add(&mut self, bytes: &[u8]) {
         let room = self.limit - self.text.len();
         self.truncated |= bytes.len() > room;
@@ -255,12 +274,12 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_log_holds_what_was_written_during_its_call_and_nothing_else() {
+    async fn a_log_holds_what_was_written_during_its_call_or_before_the_first() {
         let (stderr, mut function) = piped();
         function.write_all(b"starting\n").unwrap();
         stderr.begin_call(100, false);
         function.write_all(b"first").unwrap();
-        assert_eq!(stderr.end_call(), b"first");
+        assert_eq!(stderr.end_call(), b"starting\nfirst");
         function.write_all(b"between\n").unwrap();
         stderr.begin_call(100, false);
         function.write_all(b"second\n").unwrap();

@@ -3,7 +3,7 @@
 use reqwest::Method;
 use serde_json::{Value, json};
 
-use crate::support::{Backend, Example, Gateway, backends, deploy, eventually};
+use crate::support::{Backend, Example, Gateway, backends, deploy, eventually, said};
 
 backends!(
     wrong_calls_are_told_what_is_wrong_and_cost_no_container,
@@ -112,6 +112,7 @@ async fn a_panic_costs_no_container_and_startup_runs_once(backend: Backend) {
     let settings = [("FN_LOG_LEVEL", "info,function=debug")];
     let gateway = Gateway::start_with(backend, &settings).await;
     deploy(&gateway, "manners").await;
+    let first = gateway.get("/t/a/panic").await;
     let calm = (Method::GET, "/panic", None, &b""[..]);
     let (_, _, container) = send(&gateway, calm.clone()).await;
     for _ in 0..10 {
@@ -128,6 +129,13 @@ async fn a_panic_costs_no_container_and_startup_runs_once(backend: Backend) {
     })
     .await;
     assert_eq!(count("startup ran"), 1, "{}", gateway.log());
+    // Its owner finds it in the log of the first call.
+    let id = first.headers["fn-call-id"].to_str().unwrap();
+    let get = format!("get logs a panic {id}");
+    eventually("the startup in the first call's log", async || {
+        said(&gateway, &get).await.out.contains("startup ran")
+    })
+    .await;
 }
 
 // The server's record and the image may disagree: the name is the record's.

@@ -190,6 +190,19 @@ async fn a_bad_scale_log_is_refused_before_the_port_is_bound() {
     }
 }
 
+// D2: what one caller's request does to a function is no reason to keep others from it.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_function_that_dies_of_its_calls_is_started_for_each() {
+    let gateway = Gateway::start(Backend::Process).await;
+    gateway.function("m", Example::Misbehave, json!({})).await;
+    for _ in 0..5 {
+        let reply = gateway.post("/t/t/m?mode=crash", "x").await;
+        let code = "container exit code 13";
+        assert!(reply.text().contains(code), "{}", reply.text());
+    }
+    assert_eq!(gateway.post("/t/t/m", "x").await.status, 200);
+}
+
 // D2
 #[tokio::test(flavor = "multi_thread")]
 async fn a_function_that_dies_at_every_start_is_not_started_for_each_call() {
