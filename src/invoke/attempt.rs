@@ -75,6 +75,7 @@ impl Run {
     pub(super) async fn go(mut self: Box<Self>, may_repeat: bool) -> Attempt {
         match self.start_in_time().await {
             Some(Ok((head, Gathered::Whole(body)))) => {
+                self.check_known(&head);
                 self.succeed();
                 Attempt::Answered(response(head, ResponseBody::from(body)), None)
             }
@@ -95,6 +96,23 @@ impl Run {
             }
             Some(Err(error)) => Attempt::Failed(self.fail(error).await),
             None => Attempt::Failed(self.time_out()),
+        }
+    }
+
+    /// Tells the operator that what is deployed and what the image holds are not the same.
+    fn check_known(&self, head: &ResponseHead) {
+        let unknown = || {
+            let said = head.headers.get("fn-error");
+            said.is_some_and(|said| said == "unknown-function")
+        };
+        if head.status == StatusCode::NOT_FOUND && unknown() {
+            tracing::warn!(
+                app = %self.callable.app_name,
+                function = %self.callable.name,
+                image = %self.callable.image,
+                call_id = %self.id,
+                "the image does not have the function; `fn index IMAGE` shows which it has"
+            );
         }
     }
 

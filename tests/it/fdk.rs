@@ -152,6 +152,11 @@ async fn an_image_without_the_function_says_so(backend: Backend) {
         "{}",
         reply.text()
     );
+    eventually("a word to the operator", async || {
+        let log = gateway.log();
+        log.contains("the image does not have the function") && log.contains("function=nobody")
+    })
+    .await;
     gateway.function("key", Example::Manners, json!({})).await;
     assert_eq!(gateway.get("/t/t/key").await.status, 400);
 }
