@@ -1,6 +1,7 @@
 use std::any::{Any, TypeId};
 use std::cell::{Cell, RefCell};
 use std::fmt;
+use std::io::Write;
 use std::pin::Pin;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -137,7 +138,7 @@ impl App {
     /// Calls find it as [`State`].
     ///
     /// While it runs the container is starting. If it fails, the process ends, and callers are told
-    /// that the function did not start.
+    /// that the function did not start; and why, if that is an error [for them](Error::public).
     #[must_use]
     pub fn startup<F, R, T, E>(mut self, make: F) -> Self
     where
@@ -289,7 +290,7 @@ impl App {
             for startup in std::mem::take(&mut self.startups) {
                 let (kind, state) = startup(Config::new())
                     .await
-                    .map_err(|error| Error::msg(format!("startup failed: {error}")))?;
+                    .map_err(|error| not_started(&error))?;
                 self.shared.states.insert(kind, state);
             }
         }
@@ -318,6 +319,15 @@ impl App {
             over: Cell::new(false),
         })
     }
+}
+
+/// What callers may know goes to the log in words by which a server tells it from the rest.
+fn not_started(error: &Error) -> Error {
+    if error.problem().is_some() {
+        let line = error.to_string().replace(['\r', '\n'], " ");
+        let _ = writeln!(std::io::stderr(), "fn-error: init-failed: {line}");
+    }
+    Error::msg(format!("startup failed: {error}"))
 }
 
 /// An app that has started.

@@ -79,6 +79,9 @@ fn app() -> fdk::App {
             if db == "away" {
                 return Err(fdk::Error::msg("no database"));
             }
+            if db == "bad" {
+                return Err(fdk::Error::param("DB", "is no address"));
+            }
             Ok(Db(db))
         })
         .shutdown(|State(db): State<Db>| async move {
@@ -361,9 +364,11 @@ fn the_index_is_told_without_a_startup() {
 }
 
 fn a_startup_that_fails_is_told_and_ends_the_process() {
-    for (db, told) in [
-        (Some("away"), "startup failed: no database"),
-        (None, "startup failed: the setting DB is missing"),
+    // Callers are told what is meant for them, and nothing else.
+    for (db, told, callers) in [
+        (Some("away"), "startup failed: no database", false),
+        (Some("bad"), "startup failed: DB: is no address", true),
+        (None, "startup failed: the setting DB is missing", false),
     ] {
         let settings: Vec<_> = db.map(|db| ("DB", db)).into_iter().collect();
         let output = call("app", &settings, &post("x"));
@@ -371,6 +376,9 @@ fn a_startup_that_fails_is_told_and_ends_the_process() {
         assert!(output.stdout.is_empty());
         let log = log(&output);
         assert!(log.contains(told), "{log}");
+        let line = "fn-error: init-failed: DB: is no address\n";
+        assert_eq!(log.contains(line), callers, "{log}");
+        assert_eq!(log.contains("fn-error"), callers, "{log}");
     }
 }
 

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::header::{ALLOW, CONTENT_TYPE, HeaderValue, RETRY_AFTER};
+use http::header::{ALLOW, CONTENT_TYPE, HeaderName, HeaderValue, RETRY_AFTER};
 use http::{Response, StatusCode};
 use wire::DecodeError;
 
@@ -11,6 +11,9 @@ use crate::invoke::{Blame, Fault};
 
 /// Seconds after which a caller who found the server busy may try again; Fn's own figure.
 const RETRY_AFTER_SECS: HeaderValue = HeaderValue::from_static("15");
+
+/// What kind of error it is, as functions say it, too.
+const FN_ERROR: HeaderName = HeaderName::from_static("fn-error");
 
 const JSON: &str = "application/json; charset=utf-8";
 
@@ -163,6 +166,9 @@ impl Failure {
         if let Some(after) = self.retry_after() {
             headers.insert(RETRY_AFTER, after);
         }
+        if matches!(self, Self::Fault(fault) if fault.is_of_start()) {
+            headers.insert(FN_ERROR, HeaderValue::from_static("init-failed"));
+        }
         response
     }
 
@@ -183,6 +189,7 @@ fn status_of(fault: &Fault) -> StatusCode {
     match fault {
         Fault::TimedOut | Fault::InitTimedOut(_) => StatusCode::GATEWAY_TIMEOUT,
         Fault::Exited(_)
+        | Fault::NotStarted { .. }
         | Fault::OutOfMemory { .. }
         | Fault::BadResponse { .. }
         | Fault::InvalidResponse { .. }

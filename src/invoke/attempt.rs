@@ -37,6 +37,10 @@ const AHEAD: usize = 4;
 /// must not.
 const AUTOPSY: Duration = Duration::from_secs(6);
 
+/// How a line of a function's log begins that tells callers why it cannot start.
+const FOR_CALLERS: &str = "fn-error: init-failed: ";
+const REASON_CHARS: usize = 1000;
+
 /// What became of one try.
 pub(super) enum Attempt {
     Answered(CallResponse, Option<Rest>),
@@ -240,6 +244,7 @@ impl Run {
         let fault = self.diagnose(error).await;
         // After that, so that what it wrote while it died is in it.
         self.entry.take_log();
+        let fault = self.with_reason(fault);
         self.tell(&fault);
         self.entry.fail(&fault);
         if stillborn && fault.blame() == Blame::Function {
@@ -299,6 +304,28 @@ impl Run {
             Exit::Code(code) => Fault::Exited(code),
             Exit::Killed => bad(format!("it closed its stdout, {detail}")),
             Exit::Unknown => Fault::Lost(format!("the container is lost: {detail}")),
+        }
+    }
+
+    /// With what the function said to callers before it ended. Its other last words may hold what
+    /// they are not to know.
+    fn with_reason(&self, fault: Fault) -> Fault {
+        match fault {
+            Fault::Exited(code) if self.slot.calls == 0 => {
+                let words = self.slot.last_words();
+                let said = words.iter().rev();
+                match said
+                    .filter_map(|line| line.strip_prefix(FOR_CALLERS))
+                    .next()
+                {
+                    Some(reason) => Fault::NotStarted {
+                        code,
+                        reason: reason.chars().take(REASON_CHARS).collect(),
+                    },
+                    None => fault,
+                }
+            }
+            other => other,
         }
     }
 

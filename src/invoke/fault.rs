@@ -43,6 +43,9 @@ pub enum Fault {
     /// The function's process ended during the call.
     #[error("container exit code {0}")]
     Exited(i64),
+    /// It ended before its first call, and says why to callers.
+    #[error("container exit code {code}: {reason}")]
+    NotStarted { code: i64, reason: String },
     #[error(
         "container out of memory, you may want to raise route.memory for this route (default: \
          128MB); its limit is {limit_mb}MB"
@@ -121,6 +124,7 @@ impl Fault {
         match self {
             Self::TimedOut
             | Self::Exited(_)
+            | Self::NotStarted { .. }
             | Self::OutOfMemory { .. }
             | Self::BadResponse { .. }
             | Self::InvalidResponse { .. }
@@ -160,6 +164,15 @@ impl Fault {
             Self::BadResponse { seen, .. } | Self::InvalidResponse { seen } => seen,
             Self::UnknownContentType(kind) => kind,
             _ => "",
+        }
+    }
+
+    /// Whether the function ended before it could be called, and not by one call's fault.
+    pub fn is_of_start(&self) -> bool {
+        match self {
+            Self::NotStarted { .. } | Self::Crashing(_) => true,
+            Self::BackingOff { why, .. } => why.is_of_start(),
+            _ => false,
         }
     }
 

@@ -51,7 +51,7 @@ fn prices(config: Config) -> fdk::Result<Prices> {
     let entries = list.split(',').map(|entry| {
         let (item, cents) = entry
             .split_once('=')
-            .ok_or_else(|| Error::msg(format!("PRICES: {entry:?} is not item=cents")))?;
+            .ok_or_else(|| Error::param("PRICES", format!("{entry:?} is not item=cents")))?;
         fdk::Ok((item.trim().to_owned(), cents.trim().parse()?))
     });
     entries.collect::<fdk::Result<_>>().map(Prices)
