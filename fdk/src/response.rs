@@ -1,5 +1,6 @@
 use std::fmt;
 use std::pin::Pin;
+use std::task::{Context, Poll};
 
 use bytes::Bytes;
 use futures_core::Stream;
@@ -49,6 +50,23 @@ pub(crate) enum After {
 }
 
 type Pieces = Pin<Box<dyn Stream<Item = Result<Bytes>> + Send>>;
+
+/// A stream of anything that is bytes.
+struct AsPieces<S>(Pin<Box<S>>);
+
+impl<S, B, E> Stream for AsPieces<S>
+where
+    S: Stream<Item = Result<B, E>>,
+    B: Into<Bytes>,
+    E: Into<Error>,
+{
+    type Item = Result<Bytes>;
+
+    fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+        let polled = self.0.as_mut().poll_next(cx);
+        polled.map(|next| next.map(|piece| piece.map(Into::into).map_err(Into::into)))
+    }
+}
 
 /// What follows a head.
 pub(crate) enum Content {
@@ -153,13 +171,29 @@ impl Response {
 
     /// Sets a body that is sent as it comes. An error before the first piece is answered like any
     /// other; one after it breaks the answer off, so that nobody takes half of it for the whole.
+    ///
+    /// ```
+    /// use std::io;
+    ///
+    /// use fdk::{App, Response, StatusCode, http};
+    /// use futures_util::stream;
+    ///
+    /// let lines = || {
+    ///     let lines = stream::iter([io::Result::Ok("one\n"), Ok("two\n")]);
+    ///     Response::new(StatusCode::OK).stream(lines)
+    /// };
+    /// let app = App::new().function("lines", http::get("/"), lines).test();
+    /// app.get("/").wait().assert_text("one\ntwo\n");
+    /// ```
     #[must_use]
-    pub fn stream<S>(mut self, pieces: S) -> Self
+    pub fn stream<S, B, E>(mut self, pieces: S) -> Self
     where
-        S: Stream<Item = Result<Bytes>> + Send + 'static,
+        S: Stream<Item = Result<B, E>> + Send + 'static,
+        B: Into<Bytes>,
+        E: Into<Error>,
     {
         if !self.broken {
-            self.body = Content::Stream(Box::pin(pieces));
+            self.body = Content::Stream(Box::pin(AsPieces(Box::pin(pieces))));
         }
         self
     }
