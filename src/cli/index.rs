@@ -56,7 +56,8 @@ pub(super) async fn run(args: &IndexArgs, session: &Session) -> anyhow::Result<(
         )?;
     }
     let judged = judge(&report);
-    if Path::new(&args.image).is_dir() {
+    let unknown = !STATES.contains(&report.state.as_str());
+    if unknown && Path::new(&args.image).is_dir() {
         return Ok(judged.map_err(|failure| failure.hint(FOLDER))?);
     }
     Ok(judged?)
@@ -73,6 +74,9 @@ fn plain(text: &str) -> String {
     };
     text.chars().map(shown).collect()
 }
+
+/// What a server says of an image that it could ask, or knows that it need not.
+const STATES: [&str; 5] = ["valid", "invalid", "off", "undeclared", "declined"];
 
 /// Notes what is odd, and fails where there is no valid index.
 pub(super) fn judge(report: &IndexReport) -> Result<(), Failure> {

@@ -150,7 +150,7 @@ impl Indexer {
     /// or a moment later.
     pub async fn ask(&self, image: Arc<Image>, limit: Option<Duration>) -> Result<Asked, AskError> {
         let reference = image.reference.clone();
-        let _place = self.place(&reference).await?;
+        let place = self.place(&reference).await?;
         let limit = limit.unwrap_or(self.limit);
         let begun = Instant::now();
         let mut instance = self.launcher.launch(&spec(image)).await?;
@@ -165,6 +165,8 @@ impl Indexer {
             }
         };
         let took = begun.elapsed();
+        // To end it is nobody's turn.
+        drop(place);
         Ok(Asked {
             answer,
             took,

@@ -103,13 +103,14 @@ impl Run {
         }
     }
 
-    /// Tells the operator that what is deployed and what the image holds are not the same.
+    /// Tells the operator that what is deployed and what the image holds are not the same; once per
+    /// container.
     fn check_known(&self, head: &ResponseHead) {
         let unknown = || {
             let said = head.headers.get("fn-error");
             said.is_some_and(|said| said == "unknown-function")
         };
-        if head.status == StatusCode::NOT_FOUND && unknown() {
+        if head.status == StatusCode::NOT_FOUND && self.slot.calls == 0 && unknown() {
             tracing::warn!(
                 app = %self.callable.app_name,
                 function = %self.callable.name,
@@ -233,24 +234,25 @@ impl Run {
         }
         // One that had read its call may have died of it; that is no reason to think that the next
         // container will. Where nobody can tell, it is for one that never answered a call.
-        let stillborn = matches!(
-            error,
+        let unread = match error {
             ExchangeError::Ended {
                 started: false,
-                unread: Some(true) | None,
+                unread,
                 ..
-            }
-        );
+            } => Some(unread),
+            _ => None,
+        };
         let fault = self.diagnose(error).await;
         // After that, so that what it wrote while it died is in it.
         self.entry.take_log();
         let fault = self.with_reason(fault);
         self.tell(&fault);
         self.entry.fail(&fault);
-        if stillborn && fault.blame() == Blame::Function {
-            self.slot.stillborn(&fault.to_string());
-        } else {
-            self.slot.retire("did not answer properly");
+        match unread {
+            Some(unread @ (None | Some(true))) if fault.blame() == Blame::Function => {
+                self.slot.stillborn(&fault.to_string(), unread.is_some());
+            }
+            _ => self.slot.retire("did not answer properly"),
         }
         fault
     }

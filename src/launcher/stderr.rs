@@ -17,6 +17,7 @@ const TAIL_LINES: usize = 20;
 const LINE_BYTES: usize = 16 << 10;
 /// How much is kept of what a function writes before its first call.
 const START_BYTES: usize = 64 << 10;
+const START_CUT: &str = "\n-----what was written before the first call is cut here-----\n";
 /// Read at once.
 const CHUNK_BYTES: usize = 4 << 10;
 
@@ -97,8 +98,8 @@ impl Stderr {
         poll(&mut both, Some(&Timespec::default())) == Ok(0)
     }
 
-    /// A call begins: what is written from here on, up to `limit` bytes, is its log. `silent` if
-    /// nothing is there that was written before.
+    /// A call begins: what is written from here on, up to `limit` bytes, is its log, and if it is the
+    /// first one, what was written before. `silent` if nothing of that is left to read.
     pub fn begin_call(&self, limit: usize, silent: bool) {
         let mut state = self.state.lock();
         if !silent {
@@ -106,8 +107,7 @@ impl Stderr {
         }
         let mut call = CallLog::new(limit);
         if let Some(start) = state.start.take() {
-            call.add(&start.text);
-            call.truncated |= start.truncated;
+            call.begin_with(&start);
         }
         state.call = Some(call);
     }
@@ -215,6 +215,16 @@ impl CallLog {
         self.text.extend_from_slice(&bytes[..bytes.len().min(room)]);
     }
 
+    /// What the function wrote before its first call takes half of the room at most: the rest is
+    /// for what the call was about.
+    fn begin_with(&mut self, start: &Self) {
+        let kept = start.text.len().min(self.limit / 2);
+        self.add(&start.text[..kept]);
+        if start.truncated || kept < start.text.len() {
+            self.add(START_CUT.as_bytes());
+        }
+    }
+
     /// A log that was cut says so, in the words that Fn's users know.
     fn into_text(mut self) -> Vec<u8> {
         if self.truncated {
@@ -288,6 +298,17 @@ mod tests {
         drop(function);
         stderr.pump(None).await;
         assert_eq!(stderr.tail(), ["starting", "firstbetween", "second"]);
+    }
+
+    #[tokio::test]
+    async fn a_long_start_leaves_room_for_the_call() {
+        let (stderr, mut function) = piped();
+        function.write_all(&[b'x'; 60 << 10]).unwrap();
+        stderr.begin_call(1000, false);
+        function.write_all(b"why it failed").unwrap();
+        let log = String::from_utf8(stderr.end_call()).unwrap();
+        assert!(log.starts_with(&"x".repeat(500)), "{log}");
+        assert!(log.ends_with("is cut here-----\nwhy it failed"), "{log}");
     }
 
     #[tokio::test]

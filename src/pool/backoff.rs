@@ -33,11 +33,12 @@ impl Backoff {
         self.until = Some(now + (FIRST * 2_u32.pow(doublings)).min(LONGEST));
     }
 
-    /// A container ended before it had read its first call.
-    pub(super) fn crashed(&mut self, now: Instant) {
+    /// A container ended before it had read its first call; or, if that is not `certain`, in it. One
+    /// caller's requests may do that, and must not keep others out for ever longer.
+    pub(super) fn crashed(&mut self, now: Instant, certain: bool) {
         self.crashes += 1;
         if self.crashes >= CRASHES {
-            self.failed(now, false);
+            self.failed(now, !certain);
         }
     }
 
@@ -92,10 +93,23 @@ mod tests {
     async fn one_crash_is_told_and_the_second_is_waited_for() {
         let now = Instant::now();
         let mut backoff = Backoff::default();
-        backoff.crashed(now);
+        backoff.crashed(now, true);
         assert_eq!(backoff.until(), None);
-        backoff.crashed(now);
+        backoff.crashed(now, true);
         assert_eq!(backoff.until(), Some(now + FIRST));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn doubtful_crashes_keep_others_out_for_a_second_each() {
+        let mut now = Instant::now();
+        let mut backoff = Backoff::default();
+        backoff.crashed(now, false);
+        for _ in 0..10 {
+            backoff.crashed(now, false);
+            assert_eq!(backoff.until(), Some(now + FIRST));
+            now += FIRST;
+            backoff.look(now);
+        }
     }
 
     #[tokio::test(start_paused = true)]

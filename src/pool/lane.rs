@@ -211,7 +211,8 @@ impl Lane {
         self.control.gauge()
     }
 
-    /// A call begins: what the function logs from here on, up to `limit` bytes, is its log.
+    /// A call begins: what the function logs from here on, up to `limit` bytes, is its log; the first
+    /// one's begins with what the function logged before.
     pub fn begin_log(&mut self, limit: usize) -> Arc<Stderr> {
         let said_nothing = std::mem::take(&mut self.silent);
         self.stderr.begin_call(limit, said_nothing);

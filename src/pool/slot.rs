@@ -57,14 +57,14 @@ impl Slot {
         }
     }
 
-    /// The container ended before it read the call. If that was its first one, `told` is what
-    /// callers hear while nothing is started.
-    pub fn stillborn(mut self, told: &str) {
+    /// The container ended before it read the call, or, if that is not `certain`, in it. If that was
+    /// its first one, `told` is what callers hear while nothing is started.
+    pub fn stillborn(mut self, told: &str, certain: bool) {
         if let Some(lane) = self.lane.take() {
             if lane.calls == 0 && self.cold.is_none() {
                 let mut inner = self.pool.inner.lock();
                 inner.failure = Some(Failure::Ended(told.into()));
-                inner.state.crashed(Instant::now());
+                inner.state.crashed(Instant::now(), certain);
             }
             self.pool
                 .end(lane, self.cold.take(), "ended before its first call");

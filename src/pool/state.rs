@@ -247,8 +247,8 @@ impl<L, W> State<L, W> {
     }
 
     /// A lane ended in its first call.
-    pub(super) fn crashed(&mut self, now: Instant) {
-        self.backoff.crashed(now);
+    pub(super) fn crashed(&mut self, now: Instant, certain: bool) {
+        self.backoff.crashed(now, certain);
     }
 
     /// A lane answered a call.

@@ -12,8 +12,10 @@ const LONG: Duration = Duration::from_millis(250);
 pub(super) struct Turnover {
     /// When a container last went to somebody who waited, or since when somebody waits again.
     last: Option<Instant>,
-    /// Nobody waits, and a container is idle.
+    /// A container found nobody who waited, since when nobody has begun to.
     rests: bool,
+    /// Somebody was served since a queue was last given the time to move.
+    proven: bool,
     /// The time from one of these to the next, as it was lately; the newest weighs an eighth.
     pace: Duration,
     /// How long a wait is brief.
@@ -25,6 +27,7 @@ impl Default for Turnover {
         Self {
             last: None,
             rests: false,
+            proven: false,
             pace: LONG,
             brief: BRIEF,
         }
@@ -45,10 +48,11 @@ impl Turnover {
 
     /// Somebody waits. A queue that moved before is given the time to do so again: many calls at
     /// once are no reason to start as many containers if those that are there serve them as fast
-    /// as they served the last ones.
+    /// as they served the last ones. Once that has proved wrong, it has to move first.
     pub(super) fn joined(&mut self, now: Instant) {
-        if std::mem::take(&mut self.rests) && self.last.is_some() {
-            self.last = Some(now);
+        if std::mem::take(&mut self.rests) {
+            let proven = std::mem::take(&mut self.proven);
+            self.last = proven.then_some(now);
         }
     }
 
@@ -59,6 +63,7 @@ impl Turnover {
             self.pace = (self.pace * 7 + interval) / 8;
         }
         self.last = Some(now);
+        self.proven = true;
     }
 
     /// Whether nothing has to be done for the last of `waiting`, because it will soon be its turn.
@@ -129,6 +134,24 @@ mod tests {
         assert!(!turnover.is_brief(50, now + BRIEF), "it does not move");
         turnover.passed(now + Duration::from_micros(100));
         assert!(turnover.is_brief(50, now + BRIEF), "the pause was not its");
+    }
+
+    #[test]
+    fn a_queue_that_did_not_move_is_given_no_more_time() {
+        let mut turnover = Turnover::default();
+        let mut now = Instant::now();
+        for _ in 0..100 {
+            turnover.passed(now);
+            now += Duration::from_micros(100);
+        }
+        for brief in [true, false, false] {
+            turnover.rest();
+            now += Duration::from_secs(60);
+            turnover.joined(now);
+            assert_eq!(turnover.is_brief(1, now), brief);
+        }
+        turnover.passed(now);
+        assert!(turnover.is_brief(1, now));
     }
 
     #[test]

@@ -1,5 +1,7 @@
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use parking_lot::Mutex;
 use tokio_util::sync::{CancellationToken, DropGuard};
 use tokio_util::task::TaskTracker;
 
@@ -24,6 +26,9 @@ pub struct Registry {
     recorder: Option<Recorder>,
     writes: TaskTracker,
     following: CancellationToken,
+    /// Apps of which something was written that could not be read back, each with a task that tries
+    /// again; and whether that happened once more since the task last began to.
+    late: Arc<Mutex<BTreeMap<AppId, bool>>>,
     /// The catalog of a registry that was dropped needs no news.
     _unfollow: Arc<DropGuard>,
 }
@@ -46,6 +51,7 @@ impl Registry {
             writes,
             _unfollow: Arc::new(following.clone().drop_guard()),
             following,
+            late: Arc::default(),
         })
     }
 
@@ -306,12 +312,23 @@ impl Registry {
 
     async fn refresh(&self, app: AppId) -> Result<(), StoreError> {
         let read = self.catalog.refresh_app(&*self.store, app).await;
-        if let Err(StoreError::Unavailable(_)) = read {
+        let missed = matches!(read, Err(StoreError::Unavailable(_)));
+        if missed && self.late.lock().insert(app, true).is_none() {
             // Who repeats a delete finds nothing to delete, and would change nothing here.
             let (store, catalog) = (self.store.clone(), self.catalog.clone());
-            let late = async move { catch_up(&*store, &catalog, News::App(app)).await };
+            let late = self.late.clone();
             let until = self.following.clone();
-            self.writes.spawn(until.run_until_cancelled_owned(late));
+            self.writes
+                .spawn(until.run_until_cancelled_owned(async move {
+                    while late.lock().get(&app) == Some(&true) {
+                        late.lock().insert(app, false);
+                        catch_up(&*store, &catalog, News::App(app)).await;
+                        let mut late = late.lock();
+                        if late.get(&app) == Some(&false) {
+                            late.remove(&app);
+                        }
+                    }
+                }));
         }
         read
     }

@@ -200,7 +200,7 @@ async fn a_caller_who_leaves_midway_costs_the_container_only(backend: Backend) {
     drop(call);
     gateway.no_containers().await;
     // At once, and not when the call's time is up, which is after 30 seconds.
-    assert!(left.elapsed().as_secs() < 10, "{:?}", left.elapsed());
+    assert!(left.elapsed().as_secs() < 25, "{:?}", left.elapsed());
     let answer = gateway.post("/t/a/convert", reading(2)).await;
     assert_eq!(
         (answer.status, answer.text().ends_with(&converted(2))),

@@ -401,7 +401,7 @@ fn hostile_files_fail_fast_and_in_one_line() {
         assert!(message.starts_with("func.yaml: "), "{head}: {message}");
         assert_eq!(message.lines().count(), 1, "{head}: {message}");
         assert!(message.len() < 500, "{head}: {message}");
-        assert!(started.elapsed().as_secs() < 5, "{head}");
+        assert!(started.elapsed().as_secs() < 30, "{head}");
     }
 }
 

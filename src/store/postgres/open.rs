@@ -4,6 +4,8 @@ use std::time::Duration;
 use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
 use sqlx::{ConnectOptions as _, Connection as _, PgPool};
 
+use tokio::sync::Semaphore;
+
 use crate::store::StoreError;
 use crate::store::sql::bounded;
 
@@ -24,6 +26,9 @@ const NOT_READY: [&str; 4] = ["57P01", "57P02", "57P03", "53300"];
 pub struct PostgresStore {
     pub(super) pool: PgPool,
     pub(super) options: PgConnectOptions,
+    /// Who waits for other servers' writes holds a connection meanwhile: one of ours at a time, so
+    /// that the others are there for those who read and record.
+    pub(super) turn: Semaphore,
     /// Names this store in the notifications that its writes cause.
     pub(super) writer: String,
 }
@@ -52,6 +57,7 @@ impl PostgresStore {
         Ok(Self {
             pool,
             options,
+            turn: Semaphore::new(1),
             writer,
         })
     }

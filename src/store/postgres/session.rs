@@ -1,4 +1,4 @@
-use sqlx::{PgPool, Postgres, Transaction, query};
+use sqlx::{Error, PgPool, Postgres, Transaction, query};
 
 use crate::model::{AppId, FinishedCall};
 use crate::store::postgres::watch::CHANNEL;
@@ -45,6 +45,8 @@ impl PostgresStore {
     pub(in crate::store) async fn writing(
         &self,
     ) -> Result<Transaction<'static, Postgres>, StoreError> {
+        let turn = async { self.turn.acquire().await.map_err(|_| Error::PoolClosed) };
+        let _turn = bounded(turn).await.map_err(unavailable)?;
         let mut tx = bounded(self.pool.begin()).await.map_err(unavailable)?;
         bounded(query(WRITE_LOCK).execute(&mut *tx))
             .await
