@@ -183,7 +183,7 @@ fn a_header_is_replaced_or_added() {
         .function("f", http::any("/"), || {
             use crate::IntoResponse;
             "x".into_response()
-                .set_header("content-type", "text/html")
+                .insert_header("content-type", "text/html")
                 .header("x-a", "1")
                 .header("x-a", "2")
         })

@@ -148,7 +148,7 @@ impl Response {
 
     /// Sets a header in place of those of its name; otherwise as [`header`](Self::header).
     #[must_use]
-    pub fn set_header<N, V>(mut self, name: N, value: V) -> Self
+    pub fn insert_header<N, V>(mut self, name: N, value: V) -> Self
     where
         N: TryInto<HeaderName>,
         V: TryInto<HeaderValue>,
