@@ -373,7 +373,7 @@ impl<T: Clone + Send + Sync + 'static> FromCall for Extension<T> {
 /// let app = App::new().function("greet", http::any("/"), greet).test();
 /// app.get("/").wait().assert_text("Hello");
 /// ```
-#[derive(Debug, Clone, Copy, Default)]
+#[derive(Debug, Clone)]
 pub struct Config(());
 
 impl Config {
