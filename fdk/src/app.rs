@@ -14,7 +14,7 @@ use crate::call::{Call, Function, Shared};
 use crate::convert::{Conversion, Source as ConvertSource};
 use crate::error::{Error, Result};
 use crate::extract::{Config, State};
-use crate::handler::Handler;
+use crate::handler::{Handler, Within};
 use crate::index;
 use crate::layers::{CatchPanic, Layer, Next};
 use crate::offload::{Here, Thread, Watch};
@@ -105,7 +105,7 @@ impl App {
     {
         let handler = Rc::new(RefCell::new(handler));
         // Borrowed for the arguments only, and not while the answer is waited for.
-        let next = Next::new(move |call| handler.borrow_mut().call(call));
+        let next = Next::new(move |call| handler.borrow_mut().call(call, Within));
         let function = Function {
             name: name.into(),
             bound: route.bound.clone(),

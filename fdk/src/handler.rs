@@ -7,13 +7,14 @@ use crate::response::{IntoResponse, Response};
 
 /// An answer that may take its time.
 ///
-/// What [`Handler::call`] and [layers](crate::layers::Layer) give; see there.
-pub type Answer = Pin<Box<dyn Future<Output = Response>>>;
+/// What [`Handler::call`] and the inside of layers give.
+pub(crate) type Answer = Pin<Box<dyn Future<Output = Response>>>;
 
 /// A function: a closure or `fn` of up to six [`FromCall`] arguments that returns an
 /// [`IntoResponse`], or a future of one.
 ///
 /// `Marker` tells the shapes apart so that the compiler finds the right one; it is always inferred.
+/// No other types can be functions: what wraps one is a [layer](crate::layers::Layer).
 ///
 /// ```
 /// use fdk::{App, Handler, http};
@@ -39,8 +40,13 @@ pub trait Handler<Marker>: 'static {
     const STREAMS: bool = false;
 
     /// Answers one call.
-    fn call(&mut self, call: Call) -> Answer;
+    #[doc(hidden)]
+    fn call(&mut self, call: Call, within: Within) -> Answer;
 }
+
+/// Only the FDK can name it: its traits may change as long as nobody else calls or implements them.
+#[derive(Debug)]
+pub struct Within;
 
 /// Marks functions that return their answer.
 #[derive(Debug)]
@@ -92,7 +98,7 @@ macro_rules! handlers {
                 0 $(+ $arg::READS_BODY as u8)*,
             );
 
-            fn call(&mut self, call: Call) -> Answer {
+            fn call(&mut self, call: Call, _: Within) -> Answer {
                 arguments!(call $($arg $value),*);
                 ready(self($($value),*).into_response())
             }
@@ -110,7 +116,7 @@ macro_rules! handlers {
                 0 $(+ $arg::READS_BODY as u8)*,
             );
 
-            fn call(&mut self, call: Call) -> Answer {
+            fn call(&mut self, call: Call, _: Within) -> Answer {
                 arguments!(call $($arg $value),*);
                 let answer = self($($value),*);
                 Box::pin(async move { answer.await.into_response() })

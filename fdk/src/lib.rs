@@ -134,7 +134,7 @@ pub use error::{Error, Ok, Result};
 pub use extract::{
     Config, Deadline, Extension, Form, FromCall, FromHeader, Header, Json, Or, Path, Query, State,
 };
-pub use handler::{Answer, Handler};
+pub use handler::Handler;
 pub use response::{IntoResponse, Response};
 pub use run::run;
 pub use stream::{JsonArray, Ndjson, Sequence, Streamed};

@@ -116,7 +116,8 @@ async fn serve_all(
         chosen: !source.is_open_to_all(),
         worker: &worker,
     };
-    while term.waits() {
+    // Its answer is there, if it has been answered: nothing is to end it as if there were none.
+    while !source.is_over() && term.waits() {
         let next = worker.run(move || {
             let next = source.next();
             (source, next)

@@ -8,6 +8,7 @@ use std::os::fd::{AsFd, BorrowedFd};
 use std::os::unix::fs::PermissionsExt;
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -267,6 +268,13 @@ fn says_close(headers: &HeaderMap) -> bool {
     value.is_some_and(|value| value.as_bytes().eq_ignore_ascii_case(b"close"))
 }
 
+static IS_CALL: AtomicBool = AtomicBool::new(false);
+
+/// Whether this process is one call: its stdin the body, and its end the verdict.
+pub(crate) fn is_call() -> bool {
+    IS_CALL.load(Ordering::Relaxed)
+}
+
 /// Where calls come from. What it gives out for a call comes back when that is answered.
 #[derive(Debug)]
 pub(crate) enum Source {
@@ -286,7 +294,10 @@ impl Source {
             Some("http") => Speech::Http,
             Some("json") => Speech::Json,
             Some("cloudevent") => Speech::CloudEvent,
-            Some("default") => Speech::Plain,
+            Some("default") => {
+                IS_CALL.store(true, Ordering::Relaxed);
+                Speech::Plain
+            }
             Some("http-stream") => return Many::of_server().map(Self::Many),
             _ => {
                 return Err(Error::msg(format!(
@@ -304,10 +315,7 @@ impl Source {
     pub(crate) fn next(&mut self) -> Result<Option<(Box<Conn>, Arrival)>> {
         match self {
             Self::One(conn) => {
-                let conn = conn
-                    .take()
-                    .filter(|conn| conn.speech != Speech::Plain || !conn.last);
-                let Some(mut conn) = conn else {
+                let Some(mut conn) = conn.take() else {
                     return Ok(None);
                 };
                 Ok(conn.next()?.map(|arrival| (conn, arrival)))
@@ -319,10 +327,15 @@ impl Source {
     /// Takes back what a call was answered over.
     pub(crate) fn give_back(&mut self, conn: Box<Conn>) {
         match self {
-            Self::One(place) => *place = Some(conn),
+            Self::One(place) => *place = Some(conn).filter(|conn| conn.speech != Speech::Plain),
             Self::Many(many) if !conn.last => many.idle.push(*conn),
             Self::Many(_) => {}
         }
+    }
+
+    /// Whether there cannot be another call.
+    pub(crate) fn is_over(&self) -> bool {
+        matches!(self, Self::One(None))
     }
 
     /// The functions are ready: tells the server, where it waits to be told.

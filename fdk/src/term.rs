@@ -19,6 +19,7 @@ use crate::app::Ending;
 use crate::block_on::block_on;
 use crate::error::{Error, Result};
 use crate::run::describe;
+use crate::source::is_call;
 use crate::sync::{Lock, wait_for};
 
 /// What a call in flight gets. `docker stop` kills after ten seconds, and a shutdown takes one.
@@ -46,18 +47,27 @@ pub(crate) trait Term {
     fn is_over(&self, waker: &Waker) -> bool;
 
     /// Nothing is served any more: what the functions want to be done then, and whether a call was
-    /// broken off.
+    /// broken off. What is left behind that, when this is dropped, is the program's own.
     fn leave(&self) -> (Ending, Result<()>);
 }
 
-/// What `future` comes to; `None` where it is over before that.
+/// What `future` comes to; `None` where it is over before that, or by then.
 pub(crate) async fn unless_over<T>(
+    term: &(impl Term + ?Sized),
+    future: impl Future<Output = T>,
+) -> Option<T> {
+    let value = until_over(term, future).await;
+    value.filter(|_| term.goes_on())
+}
+
+/// What `future` comes to; `None` where it is over before that.
+pub(crate) async fn until_over<T>(
     term: &(impl Term + ?Sized),
     future: impl Future<Output = T>,
 ) -> Option<T> {
     let mut future = pin!(future);
     poll_fn(|cx| match future.as_mut().poll(cx) {
-        Poll::Ready(value) => Poll::Ready(term.goes_on().then_some(value)),
+        Poll::Ready(value) => Poll::Ready(Some(value)),
         Poll::Pending if term.is_over(cx.waker()) => Poll::Ready(None),
         Poll::Pending => Poll::Pending,
     })
@@ -79,9 +89,10 @@ impl Flags {
     pub(crate) fn watch() -> Result<Box<dyn Term>> {
         let flags = Self::default();
         flags.idle.store(true, Ordering::SeqCst);
+        let unasked = if is_call() { BY_SIGNAL } else { 0 };
         // In this order: the second signal does not wait for a call, the first one does.
         register_conditional_shutdown(SIGTERM, BY_SIGNAL, flags.asked.clone())?;
-        register_conditional_shutdown(SIGTERM, 0, flags.idle.clone())?;
+        register_conditional_shutdown(SIGTERM, unasked, flags.idle.clone())?;
         register(SIGTERM, flags.asked.clone())?;
         Ok(Box::new(flags))
     }
@@ -107,10 +118,16 @@ impl Term for Flags {
     }
 
     fn leave(&self) -> (Ending, Result<()>) {
-        self.idle.store(false, Ordering::SeqCst);
-        // What is left is the program's own, and does as programs do.
-        self.asked.store(true, Ordering::SeqCst);
         (self.ending.take(), Ok(()))
+    }
+}
+
+impl Drop for Flags {
+    fn drop(&mut self) {
+        // What is left is the program's own, and does as programs do. In this order: a signal between
+        // the two is not lost.
+        self.asked.store(true, Ordering::SeqCst);
+        self.idle.store(false, Ordering::SeqCst);
     }
 }
 
@@ -130,24 +147,30 @@ enum Stage {
     Answering,
     /// Nothing is begun any more.
     Over,
+    /// The functions let go of what they have.
+    Ending,
     /// What is left to do is the program's own.
     Left,
+    /// So it is, and it was not waited for any end: it may be for the very signal, which the program
+    /// has seen first.
+    Dropped,
 }
 
 /// Of any other program: a thread waits for the signal and does what is to be done.
-#[derive(Clone)]
 pub(crate) struct Watched(Arc<Shared>);
 
 struct Shared {
-    leave: Leave,
+    /// Whether the process is one call, which fails without an answer.
+    is_call: bool,
     state: Lock<State>,
     news: Condvar,
 }
 
 struct State {
     stage: Stage,
+    leave: Leave,
     asked: bool,
-    late: bool,
+    broken: Option<&'static str>,
     ending: Ending,
     waker: Option<Waker>,
 }
@@ -157,17 +180,18 @@ impl Watched {
     pub(crate) fn watch(leave: Leave) -> Result<Self> {
         let state = State {
             stage: Stage::Starting,
+            leave,
             asked: false,
-            late: false,
+            broken: None,
             ending: Ending::default(),
             waker: None,
         };
-        let term = Self(Arc::new(Shared {
-            leave,
+        let shared = Arc::new(Shared {
+            is_call: is_call(),
             state: Lock::new(state),
             news: Condvar::new(),
-        }));
-        let watcher = term.clone();
+        });
+        let watcher = shared.clone();
         let (mut signals, handler) = UnixStream::pair()?;
         // Before the handler: without a thread that acts, a signal would do nothing.
         std::thread::Builder::new()
@@ -176,37 +200,87 @@ impl Watched {
                 if signals.read_exact(&mut [0]).is_ok() {
                     watcher.end();
                 }
+                // What the first one has left to the program may not come to an end.
+                if signals.read_exact(&mut [0]).is_ok() {
+                    exit(BY_SIGNAL);
+                }
             })?;
         pipe::register(SIGTERM, handler)?;
-        Ok(term)
+        Ok(Self(shared))
+    }
+
+    /// Nobody waits for what is served on another thread, which goes on with it until the signal.
+    pub(crate) fn abandon(&self) {
+        let mut state = self.0.state.lock();
+        if state.asked {
+            self.0.enter(&mut state, Stage::Dropped);
+        } else {
+            state.leave = Leave::Exit;
+        }
+    }
+
+    /// Whether that other thread has to end the process.
+    pub(crate) fn is_abandoned(&self) -> bool {
+        let state = self.0.state.lock();
+        state.asked && state.leave == Leave::Exit
+    }
+}
+
+/// Whoever waits for its end may as well give it up.
+impl Drop for Watched {
+    fn drop(&mut self) {
+        let mut state = self.0.state.lock();
+        let stage = match state.stage {
+            Stage::Ending => Stage::Left,
+            _ => Stage::Dropped,
+        };
+        self.0.enter(&mut state, stage);
+    }
+}
+
+impl Shared {
+    fn enter(&self, state: &mut State, stage: Stage) {
+        state.stage = stage;
+        self.news.notify_one();
     }
 
     /// Acts on the signal.
     fn end(&self) {
-        let mut state = self.0.state.lock();
+        let mut state = self.state.lock();
         state.asked = true;
+        let until = Instant::now() + GRACE;
         match state.stage {
+            Stage::Starting if self.is_call => exit(BY_SIGNAL),
             Stage::Starting => exit(0),
             Stage::Left => exit(BY_SIGNAL),
-            Stage::Waiting | Stage::Answering | Stage::Over => {}
+            Stage::Dropped => {
+                drop(self.wait_while(state, Stage::Dropped, until));
+                exit(BY_SIGNAL)
+            }
+            Stage::Waiting | Stage::Answering => {}
+            // It has bounds of its own.
+            Stage::Over | Stage::Ending => return,
         }
-        state = self.wait_while(state, Stage::Answering, GRACE);
-        if matches!(state.stage, Stage::Over | Stage::Left) {
-            return;
-        }
-        let late = state.stage == Stage::Answering;
-        state.late = late;
+        state = self.wait_while(state, Stage::Answering, until);
+        state.broken = match state.stage {
+            Stage::Answering => Some(LATE),
+            Stage::Waiting if self.is_call => Some(UNREAD),
+            Stage::Waiting => None,
+            _ => return,
+        };
         state.stage = Stage::Over;
-        match self.0.leave {
+        let broken = verdict(state.broken);
+        match state.leave {
             Leave::Return => {
                 let waker = state.waker.take();
                 drop(state);
                 if let Some(waker) = waker {
                     waker.wake();
                 }
-                let state = self.wait_while(self.0.state.lock(), Stage::Over, NOTICE);
+                let until = until.max(Instant::now() + NOTICE);
+                let state = self.wait_while(self.state.lock(), Stage::Over, until);
                 if state.stage == Stage::Over {
-                    finish(verdict(late));
+                    finish(broken.and(Err(Error::msg(BUSY))));
                 }
             }
             Leave::Exit => {
@@ -214,7 +288,7 @@ impl Watched {
                 drop(state);
                 let ended = catch_unwind(AssertUnwindSafe(|| block_on(ending.run())));
                 let ended = ended.unwrap_or_else(|panic| Err(Error::msg(describe(&*panic))));
-                finish(verdict(late).and(ended));
+                finish(broken.and(ended));
             }
         }
     }
@@ -223,15 +297,14 @@ impl Watched {
         &self,
         mut state: MutexGuard<'a, State>,
         stage: Stage,
-        time: Duration,
+        until: Instant,
     ) -> MutexGuard<'a, State> {
-        let until = Instant::now() + time;
         while state.stage == stage {
             let left = until.saturating_duration_since(Instant::now());
             if left.is_zero() {
                 break;
             }
-            state = wait_for(&self.0.news, state, left);
+            state = wait_for(&self.news, state, left);
         }
         state
     }
@@ -247,8 +320,7 @@ impl Term for Watched {
     fn waits(&self) -> bool {
         let mut state = self.0.state.lock();
         if state.asked {
-            state.stage = Stage::Over;
-            self.0.news.notify_one();
+            self.0.enter(&mut state, Stage::Over);
         } else {
             state.stage = Stage::Waiting;
         }
@@ -257,14 +329,14 @@ impl Term for Watched {
 
     fn goes_on(&self) -> bool {
         let mut state = self.0.state.lock();
-        if state.stage != Stage::Over {
+        if matches!(state.stage, Stage::Waiting | Stage::Answering) {
             state.stage = Stage::Answering;
             return true;
         }
-        drop(state);
-        if self.0.leave == Leave::Return {
+        if state.stage != Stage::Over || state.leave == Leave::Return {
             return false;
         }
+        drop(state);
         loop {
             // The other thread is about to end the process.
             std::thread::park();
@@ -283,23 +355,24 @@ impl Term for Watched {
 
     fn leave(&self) -> (Ending, Result<()>) {
         let mut state = self.0.state.lock();
-        state.stage = Stage::Left;
-        self.0.news.notify_one();
-        (std::mem::take(&mut state.ending), verdict(state.late))
+        self.0.enter(&mut state, Stage::Ending);
+        (std::mem::take(&mut state.ending), verdict(state.broken))
     }
 }
 
-fn verdict(late: bool) -> Result<()> {
-    if late {
-        return Err(Error::msg(
-            "a call was broken off: it took longer than 8 seconds after SIGTERM",
-        ));
-    }
-    Ok(())
+const LATE: &str = "a call was broken off: it took longer than 8 seconds after SIGTERM";
+
+const UNREAD: &str = "SIGTERM came before the call was read";
+
+const BUSY: &str = "SIGTERM was not seen in time: the thread that runs the functions was busy, and \
+                    nothing was shut down";
+
+fn verdict(broken: Option<&'static str>) -> Result<()> {
+    broken.map_or(Ok(()), |broken| Err(Error::msg(broken)))
 }
 
 /// As `main` ends that returns this.
-fn finish(ended: Result<()>) -> ! {
+pub(crate) fn finish(ended: Result<()>) -> ! {
     match ended {
         Ok(()) => exit(0),
         Err(error) => {

@@ -12,6 +12,7 @@ use serde::{Deserialize, Serialize};
 use wire::{Event, Limits, ResponseDecoder, ResponseHead};
 
 use crate::block_on::block_on;
+use crate::handler::{self, Within};
 use crate::offload::Here;
 use crate::run::serve;
 use crate::source::{Conn, Sink, Source, Speech, Stream};
@@ -160,8 +161,8 @@ impl<H> Clone for Twice<H> {
 impl<M: 'static, H: Handler<M>> Handler<(Twice<()>, M)> for Twice<H> {
     const STREAMS: bool = H::STREAMS;
 
-    fn call(&mut self, call: Call) -> crate::Answer {
-        self.0.borrow_mut().call(call)
+    fn call(&mut self, call: Call, within: Within) -> handler::Answer {
+        self.0.borrow_mut().call(call, within)
     }
 }
 

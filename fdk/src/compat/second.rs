@@ -19,7 +19,8 @@ use crate::call::Call;
 use crate::offload::{Here, Thread, Worker};
 use crate::response::{After, Response};
 use crate::run::{serve, source};
-use crate::term::{Leave, Term, Watched, unless_over};
+use crate::source::Source;
+use crate::term::{Leave, Term, Watched, finish, until_over};
 use crate::{index, route};
 
 impl Function<()> {
@@ -29,7 +30,8 @@ impl Function<()> {
     /// YAML, XML, plain text or a form.
     ///
     /// It runs on a thread of its own, within the runtime that this is awaited in, if it is one of
-    /// tokio's. If the future is dropped, calls go on to be answered while the process lives.
+    /// tokio's. If the future is dropped, calls go on to be answered while the process lives, and
+    /// SIGTERM ends it behind the one in flight.
     ///
     /// # Errors
     ///
@@ -40,37 +42,52 @@ impl Function<()> {
         S: Serialize + 'static,
         F: Fn(&mut RuntimeContext, T) -> Result<S, FunctionError> + Send + Sync + 'static,
     {
+        // Servers of its time name no format: there was one.
+        let usual = match std::env::var_os("FN_LISTENER") {
+            Some(_) => "http-stream",
+            None => "http",
+        };
+        let source = source(usual).map_err(start)?;
         let runtime = Handle::try_current().ok();
         let worker = Thread::start()?;
-        let term = Watched::watch(Leave::Return)?;
-        let watched = term.clone();
+        let term = Awaited(Arc::new(Watched::watch(Leave::Return)?));
+        let watched = term.0.clone();
         let ended = worker.run(move || {
             let _within = runtime.as_ref().map(Handle::enter);
-            answer_all(function, &watched)
+            let ended = answer_all(function, source, &*watched);
+            if watched.is_abandoned() {
+                finish(ended.map_err(|error| crate::Error::msg(error.to_string())));
+            }
+            ended
         });
-        let ended = unless_over(&term, ended).await;
-        let (_, timely) = term.leave();
+        let ended = until_over(&*term.0, ended).await;
+        let (_, timely) = term.0.leave();
         ended.unwrap_or_else(|| Ok(timely.map_err(|error| io(&error))))?
     }
+}
+
+struct Awaited(Arc<Watched>);
+
+impl Drop for Awaited {
+    fn drop(&mut self) {
+        self.0.abandon();
+    }
+}
+
+fn start(error: crate::Error) -> FunctionError {
+    FunctionError::initialization(error.to_string())
 }
 
 fn io(error: &crate::Error) -> FunctionError {
     FunctionError::io(error.to_string())
 }
 
-fn answer_all<T, S, F>(function: F, term: &dyn Term) -> Result<(), FunctionError>
+fn answer_all<T, S, F>(function: F, source: Source, term: &dyn Term) -> Result<(), FunctionError>
 where
     T: DeserializeOwned + 'static,
     S: Serialize + 'static,
     F: Fn(&mut RuntimeContext, T) -> Result<S, FunctionError> + 'static,
 {
-    // Servers of its time name no format: there was one.
-    let usual = match std::env::var_os("FN_LISTENER") {
-        Some(_) => "http-stream",
-        None => "http",
-    };
-    let start = |error: crate::Error| FunctionError::initialization(error.to_string());
-    let source = source(usual).map_err(start)?;
     let config = settings();
     let name = std::env::var("FN_FN_NAME").unwrap_or_else(|_| "function".to_owned());
     let app = App::new().function(name, route::any(""), move |call: Call| {
