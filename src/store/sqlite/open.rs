@@ -1,8 +1,8 @@
 use std::path::Path;
 use std::time::Duration;
 
-use sqlx::SqlitePool;
 use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous};
+use sqlx::{Connection, SqlitePool};
 
 use crate::store::StoreError;
 use crate::store::import::is_fn_database;
@@ -70,6 +70,15 @@ async fn pool(size: u32, options: SqliteConnectOptions) -> Result<SqlitePool, St
     SqlitePoolOptions::new()
         .max_connections(size)
         .acquire_timeout(ACQUIRE_TIMEOUT)
+        // A full disk makes SQLite end a transaction by itself. Rolling it back fails then, and the
+        // connection would begin no other for good.
+        .after_release(|connection, _| {
+            Box::pin(async move {
+                // Behind the rollback.
+                connection.ping().await?;
+                Ok(!connection.is_in_transaction())
+            })
+        })
         .connect_with(options)
         .await
         .map_err(StoreError::unavailable)
