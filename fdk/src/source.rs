@@ -1,11 +1,11 @@
 //! Where calls come from, and what they look like there: one reader and writer for each format.
 
 use std::fmt;
-use std::fs::File;
+use std::fs::{self, File};
 use std::io::{self, Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
 use std::os::fd::{AsFd, BorrowedFd};
-use std::os::unix::fs::PermissionsExt;
+use std::os::unix::fs::{FileTypeExt, PermissionsExt};
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -403,6 +403,19 @@ impl Listener {
     }
 }
 
+/// Makes room for a socket or a link to one.
+fn remove(path: &Path) -> io::Result<()> {
+    let Ok(found) = fs::symlink_metadata(path) else {
+        return Ok(());
+    };
+    let kind = found.file_type();
+    // Anything else that has the name is somebody's, and a mistake.
+    if kind.is_socket() || kind.is_symlink() {
+        fs::remove_file(path)?;
+    }
+    Ok(())
+}
+
 impl Many {
     /// Listens where the server of today's Fn waits for a socket to appear. It takes what it finds
     /// there for ready, so the name comes [last](Self::announce).
@@ -420,9 +433,13 @@ impl Many {
         };
         let (folder, name) = path.parent().zip(path.file_name()).ok_or_else(bad)?;
         let hidden = format!("{}.private", name.to_string_lossy());
-        let listener = UnixListener::bind(folder.join(&hidden))?;
+        let own = folder.join(&hidden);
+        // Of an earlier run in the same container. First the one that the server takes for ready.
+        remove(&path)?;
+        remove(&own)?;
+        let listener = UnixListener::bind(&own)?;
         // The server need not run as the same user.
-        std::fs::set_permissions(folder.join(&hidden), std::fs::Permissions::from_mode(0o666))?;
+        fs::set_permissions(&own, fs::Permissions::from_mode(0o666))?;
         // What is printed is the log in this format too, and both streams are.
         let mut many = Self::over(Listener::Unix(listener));
         many.name = Some((path, hidden));

@@ -35,10 +35,20 @@ fn main() -> ExitCode {
     a_call_that_takes_too_long_is_broken_off();
     the_second_signal_does_not_wait();
     behind_the_end_of_stdin_it_is_the_programs_own();
+    what_goes_on_behind_its_last_call_ends_at_the_next_signal();
+    a_call_that_is_not_answered_is_no_success();
+    a_shutdown_that_has_begun_is_not_cut_short();
+    a_runtime_that_is_busy_is_waited_for();
+    what_is_dropped_is_the_programs_own();
+    #[cfg(feature = "compat")]
+    an_old_function_that_is_dropped_ends_behind_its_call();
+    who_was_killed_can_start_again();
     ExitCode::SUCCESS
 }
 
 const HTTP: (&str, &str) = ("FN_FORMAT", "http");
+const DEFAULT: (&str, &str) = ("FN_FORMAT", "default");
+const STREAM: (&str, &str) = ("FN_FORMAT", "http-stream");
 
 /// A program that only answers, and one with a shutdown in each way to run it.
 const ROLES: [&str; 3] = ["plain", "app", "tokio"];
@@ -59,11 +69,62 @@ fn run(role: &str) -> fdk::Result<()> {
             function("long".to_owned());
             Ok(())
         }
-        _ => tokio::runtime::Builder::new_current_thread()
-            .enable_time()
-            .build()?
-            .block_on(app().run()),
+        "reads" => App::new()
+            .startup(started)
+            .function("f", http::any("/f"), function)
+            .run_blocking(),
+        "reads and closes" => app().startup(started).run_blocking(),
+        "closes slowly" => App::new()
+            .state(Db)
+            .shutdown(|_: State<Db>| async {
+                tell("begun");
+                std::thread::park_timeout(Duration::from_millis(500));
+                tell("closed");
+                fdk::Ok(())
+            })
+            .function("f", http::any("/f"), function)
+            .run_blocking(),
+        "busy" | "stuck" => {
+            let time = if role == "busy" { "busy" } else { "long" };
+            let busy = async {
+                function(time.to_owned());
+                fdk::Ok(())
+            };
+            within_tokio(async { tokio::try_join!(app().run(), busy).map(drop) })
+        }
+        "drops" => within_tokio(async {
+            let dropped = tokio::time::timeout(Duration::from_millis(10), app().run()).await;
+            assert!(dropped.is_err(), "it ended by itself");
+            function("busy".to_owned());
+            tell("done");
+            fdk::Ok(())
+        }),
+        #[cfg(feature = "compat")]
+        "drops an old one" => within_tokio(async {
+            let run = fdk::Function::run(|_: &mut fdk::RuntimeContext, body: String| {
+                Ok::<_, fdk::FunctionError>(function(body))
+            });
+            let dropped = tokio::time::timeout(Duration::from_millis(10), run).await;
+            assert!(dropped.is_err(), "it ended by itself");
+            tell("dropped");
+            std::future::pending().await
+        }),
+        _ => within_tokio(app().run()),
     }
+}
+
+fn within_tokio<T>(future: impl Future<Output = fdk::Result<T>>) -> fdk::Result<T> {
+    tokio::runtime::Builder::new_current_thread()
+        .enable_time()
+        .build()?
+        .block_on(future)
+}
+
+struct Started;
+
+async fn started(_: fdk::Config) -> fdk::Result<Started> {
+    tell("begun");
+    fdk::Ok(Started)
 }
 
 struct Db;
@@ -92,6 +153,7 @@ fn app() -> App {
 fn function(body: String) -> String {
     let time = match body.as_str() {
         "slow" => 1,
+        "busy" => 3,
         "long" => 60,
         _ => return body,
     };
@@ -136,7 +198,11 @@ impl Write for Pipes {
 
 impl Running {
     fn over_stdin(role: &str) -> Self {
-        let mut child = start(role, &[HTTP]);
+        Self::over_pipes(role, HTTP)
+    }
+
+    fn over_pipes(role: &str, format: (&str, &str)) -> Self {
+        let mut child = start(role, &[format]);
         let stdin = child.stdin.take().expect("stdin is piped");
         let stdout = child.stdout.take().expect("stdout is piped");
         let stderr = child.stderr.take().expect("stderr is piped");
@@ -149,7 +215,7 @@ impl Running {
     }
 
     fn over_a_socket(role: &str) -> Self {
-        let mut function = Listening::start(role, &[("FN_FORMAT", "http-stream")]);
+        let mut function = Listening::start(role, &[STREAM]);
         let stderr = function.child.stderr.take().expect("stderr is piped");
         Self {
             id: Pid::from_child(&function.child),
@@ -215,8 +281,19 @@ impl Running {
     }
 }
 
-fn end(mut child: Child) -> Box<dyn FnOnce() -> Option<i32>> {
-    Box::new(move || child.wait().expect("its end").code())
+/// A process that does not outlive a test that fails.
+struct Owned(Child);
+
+impl Drop for Owned {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+fn end(child: Child) -> Box<dyn FnOnce() -> Option<i32>> {
+    let mut child = Owned(child);
+    Box::new(move || child.0.wait().expect("its end").code())
 }
 
 fn everywhere(check: impl Fn(&str, Running)) {
@@ -313,4 +390,92 @@ fn behind_the_end_of_stdin_it_is_the_programs_own() {
     function.logs("begun");
     function.terminate();
     assert_eq!(function.ended().0, Some(143));
+}
+
+fn what_goes_on_behind_its_last_call_ends_at_the_next_signal() {
+    let mut function = Running::over_stdin("goes on");
+    function.call("slow");
+    function.logs("begun");
+    function.terminate();
+    function.answered("slow");
+    function.logs("closed");
+    function.logs("begun");
+    function.terminate();
+    assert_eq!(function.ended().0, Some(143));
+}
+
+fn a_call_that_is_not_answered_is_no_success() {
+    for role in ["reads", "reads and closes"] {
+        let mut function = Running::over_pipes(role, DEFAULT);
+        function.logs("begun");
+        function.terminate();
+        let (status, log, answers) = function.ended();
+        assert!(matches!(status, Some(1 | 143)), "{role}: {status:?} {log}");
+        assert_eq!(answers.len(), 0, "{role}");
+    }
+    let mut child = start("plain", &[DEFAULT]);
+    let mut stdin = child.stdin.take().expect("stdin is piped");
+    stdin.write_all(b"slow").expect("it reads");
+    drop(stdin);
+    let mut log = BufReader::new(child.stderr.take().expect("stderr is piped"));
+    log.read_line(&mut String::new()).expect("a log");
+    kill_process(Pid::from_child(&child), Signal::TERM).expect("it runs");
+    let output = child.wait_with_output().expect("its end");
+    assert_eq!(output.status.code(), Some(0));
+    assert_eq!(output.stdout, b"slow");
+}
+
+fn a_shutdown_that_has_begun_is_not_cut_short() {
+    let mut function = Running::over_stdin("closes slowly");
+    function.calls = Box::new(io::empty());
+    function.logs("begun");
+    function.terminate();
+    let (status, log, _) = function.ended();
+    assert_eq!((status, log.as_str()), (Some(0), "closed\n"));
+}
+
+fn a_runtime_that_is_busy_is_waited_for() {
+    let [busy, stuck] = ["busy", "stuck"].map(|role| {
+        let mut function = Running::over_stdin(role);
+        function.logs("begun");
+        function.terminate();
+        function
+    });
+    let (status, log, _) = busy.ended();
+    assert_eq!((status, log.as_str()), (Some(0), "closed\n"));
+    let (status, log, _) = stuck.ended();
+    assert_eq!(status, Some(1), "{log}");
+    assert!(log.contains("nothing was shut down"), "{log}");
+}
+
+fn what_is_dropped_is_the_programs_own() {
+    let mut function = Running::over_stdin("drops");
+    function.logs("begun");
+    function.terminate();
+    function.logs("done");
+    assert_eq!(function.ended().0, Some(0));
+}
+
+#[cfg(feature = "compat")]
+fn an_old_function_that_is_dropped_ends_behind_its_call() {
+    let mut function = Running::over_stdin("drops an old one");
+    function.logs("dropped");
+    function.call("\"slow\"");
+    function.logs("begun");
+    function.terminate();
+    function.answered("\"slow\"");
+    assert_eq!(function.ended().0, Some(0));
+}
+
+fn who_was_killed_can_start_again() {
+    let mut killed = Listening::start("plain", &[STREAM]);
+    killed.child.kill().expect("it runs");
+    killed.child.wait().expect("its end");
+    let place = format!("unix:{}", killed.socket.display());
+    let _again = Owned(start("plain", &[STREAM, ("FN_LISTENER", &place)]));
+    let began = Instant::now();
+    while std::os::unix::net::UnixStream::connect(&killed.socket).is_err() {
+        assert!(began.elapsed() < Duration::from_secs(10), "nobody listens");
+        std::thread::park_timeout(Duration::from_millis(10));
+    }
 }
