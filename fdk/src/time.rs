@@ -77,10 +77,18 @@ pub(crate) async fn sleep_until(at: Instant) {
     .await;
 }
 
+/// Waits so long; for ever, if that is longer than the clock can tell.
+async fn sleep(time: Duration) {
+    match Instant::now().checked_add(time) {
+        Some(at) => sleep_until(at).await,
+        None => std::future::pending().await,
+    }
+}
+
 /// What `future` comes to, if it does in time.
 pub(crate) async fn within<T>(time: Duration, future: impl Future<Output = T>) -> Option<T> {
     let mut future = pin!(future);
-    let mut over = pin!(sleep_until(Instant::now() + time));
+    let mut over = pin!(sleep(time));
     poll_fn(|cx| match future.as_mut().poll(cx) {
         Poll::Ready(value) => Poll::Ready(Some(value)),
         Poll::Pending => over.as_mut().poll(cx).map(|()| None),
@@ -101,7 +109,7 @@ pub(crate) async fn within<T>(time: Duration, future: impl Future<Output = T>) -
 pub struct Backoff {
     /// Most tries, the first included.
     pub tries: u32,
-    /// Before the second try; twice as long before each one after that.
+    /// Before the second try; twice as long before each one after that, as far as `longest` lets it.
     pub first: Duration,
     /// Never longer than this.
     pub longest: Duration,
@@ -148,7 +156,7 @@ where
     F: Future<Output = std::result::Result<T, E>>,
     E: Into<Error>,
 {
-    let mut pause = backoff.first;
+    let mut pause = backoff.first.min(backoff.longest);
     let mut tries = 1;
     loop {
         let error = match attempt().await {
@@ -158,8 +166,8 @@ where
         if tries >= backoff.tries || !error.source().is_some_and(is_passing) {
             return Err(error);
         }
-        sleep_until(Instant::now() + pause).await;
-        pause = (pause * 2).min(backoff.longest);
+        sleep(pause).await;
+        pause = pause.saturating_mul(2).min(backoff.longest);
         tries += 1;
     }
 }
@@ -184,4 +192,27 @@ fn is_passing(error: &(dyn std::error::Error + 'static)) -> bool {
         cause = error.source();
     }
     false
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::block_on::block_on;
+
+    #[test]
+    fn no_pause_is_longer_than_the_longest() {
+        let refused = || async { Err::<(), _>(std::io::Error::from(std::io::ErrorKind::TimedOut)) };
+        // Two pauses of an hour if the first one decided.
+        let backoff = Backoff::new(3, Duration::from_secs(3600), Duration::from_millis(1));
+        let tries = block_on(within(Duration::from_secs(60), retry(backoff, refused)));
+        assert!(tries.is_some_and(|tried| tried.is_err()));
+    }
+
+    #[test]
+    fn a_pause_without_end_is_one_and_no_panic() {
+        let refused = || async { Err::<(), _>(std::io::Error::from(std::io::ErrorKind::TimedOut)) };
+        let backoff = Backoff::new(3, Duration::MAX, Duration::MAX);
+        let short = Duration::from_millis(10);
+        assert!(block_on(within(short, retry(backoff, refused))).is_none());
+    }
 }
