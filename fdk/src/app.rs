@@ -8,10 +8,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use http::{Method, StatusCode};
+use serde::de::DeserializeOwned;
 
 use crate::block_on::block_on;
 use crate::call::{Call, Function, Shared};
-use crate::convert::{Conversion, Source as ConvertSource};
+use crate::convert::{Conversion, Convert, Source as ConvertSource};
 use crate::error::{Error, Result};
 use crate::extract::{Config, State};
 use crate::handler::{Handler, Within};
@@ -208,7 +209,7 @@ impl App {
     #[must_use]
     pub fn converter<T, F>(mut self, converter: F) -> Self
     where
-        T: 'static,
+        T: Convert + DeserializeOwned + 'static,
         F: Fn(&ConvertSource<'_>) -> Conversion<T> + Send + Sync + 'static,
     {
         self.shared.converters.add(converter);
