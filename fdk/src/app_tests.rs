@@ -373,7 +373,7 @@ fn layers_go_around_in_their_order() {
         .layer(add("outer"))
         .layer(refuse)
         .layer(add("inner"))
-        .layer(layers::AccessLog)
+        .layer(layers::AccessLog::new())
         .layer(layers::CatchPanic)
         .function("ok", http::any("/ok"), || "ok")
         .function("boom", http::any("/boom"), || -> String { panic!("boom") })

@@ -10,7 +10,7 @@
 //!         }
 //!         next.run(call).await
 //!     }))
-//!     .layer(layers::AccessLog)
+//!     .layer(layers::AccessLog::new())
 //!     .function("hello", http::get("/hello"), || "hello");
 //! ```
 //!
@@ -88,8 +88,19 @@ pub trait Layer {
 }
 
 /// A layer made of a function: what [`from_fn`] gives.
-#[derive(Debug, Clone)]
 pub struct FromFn<F>(Rc<F>);
+
+impl<F> Clone for FromFn<F> {
+    fn clone(&self) -> Self {
+        Self(self.0.clone())
+    }
+}
+
+impl<F> fmt::Debug for FromFn<F> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("FromFn")
+    }
+}
 
 /// Makes a layer of an async function of a call and what is inside, as in
 /// [the example](crate::layers).
@@ -114,8 +125,15 @@ where
 
 /// Writes a line for each call to the log: method, path, status, how long it took, and its ids. As
 /// in [the example](crate::layers).
-#[derive(Debug, Clone, Copy, Default)]
-pub struct AccessLog;
+#[derive(Debug, Clone, Default)]
+pub struct AccessLog(());
+
+impl AccessLog {
+    /// A layer that writes all of it.
+    pub fn new() -> Self {
+        Self::default()
+    }
+}
 
 impl Layer for AccessLog {
     fn wrap(&self, next: Next) -> Next {

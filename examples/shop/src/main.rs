@@ -32,7 +32,7 @@ fn main() -> fdk::Result<()> {
 fn app() -> App {
     App::new()
         .startup(async |config| prices(config))
-        .layer(layers::AccessLog)
+        .layer(layers::AccessLog::new())
         .layer(layers::from_fn(unless_closed))
         .function(
             "list",
