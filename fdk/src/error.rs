@@ -46,10 +46,19 @@ pub struct Error(Kind);
 
 enum Kind {
     Public(Problem),
+    Private {
+        status: StatusCode,
+        /// There is nothing that could be wrong in another way.
+        absent: bool,
+        why: Why,
+    },
+}
+
+type Boxed = Box<dyn std::error::Error + Send + Sync>;
+
+enum Why {
     Message(String),
-    /// As a message, and there is nothing that could be wrong in another way.
-    Absent(String),
-    Source(Box<dyn std::error::Error + Send + Sync>),
+    Source(Boxed),
 }
 
 /// What is wrong with a call, as its caller is told.
@@ -108,59 +117,82 @@ impl Error {
         error
     }
 
-    /// The same error with another status, if the caller sees it at all.
+    /// The same error with another status. Of one that is not [public](Self::public) the caller
+    /// still learns nothing else.
+    ///
+    /// ```
+    /// use fdk::{App, Error, StatusCode, http};
+    ///
+    /// let ask = || Err::<(), _>(Error::msg("db-7 is down").with_status(StatusCode::BAD_GATEWAY));
+    /// let app = App::new().function("ask", http::get("/"), ask).test();
+    /// let answer = app.get("/").wait();
+    /// assert_eq!((answer.status().as_u16(), answer.text()), (502, r#"{"error":"bad gateway"}"#));
+    /// assert_eq!(answer.fault(), Some("db-7 is down"));
+    /// ```
     #[must_use]
-    pub fn with_status(mut self, status: StatusCode) -> Self {
-        if let Kind::Public(problem) = &mut self.0 {
-            problem.status = status;
+    pub fn with_status(mut self, new: StatusCode) -> Self {
+        match &mut self.0 {
+            Kind::Public(Problem { status, .. }) | Kind::Private { status, .. } => *status = new,
         }
         self
     }
 
-    /// An error that only the log sees.
-    pub fn msg(message: impl Into<String>) -> Self {
-        Self(Kind::Message(message.into()))
+    /// The status with which it is answered: 500 where no other was given.
+    pub fn status(&self) -> StatusCode {
+        match &self.0 {
+            Kind::Public(Problem { status, .. }) | Kind::Private { status, .. } => *status,
+        }
     }
 
-    pub(crate) fn into_absent(self) -> Self {
-        Self(match self.0 {
-            Kind::Public(problem) => Kind::Public(Problem {
-                absent: true,
-                ..problem
-            }),
-            Kind::Message(message) => Kind::Absent(message),
-            other => other,
+    /// An error that only the log sees.
+    pub fn msg(message: impl Into<String>) -> Self {
+        Self::private(Why::Message(message.into()))
+    }
+
+    fn private(why: Why) -> Self {
+        Self(Kind::Private {
+            status: StatusCode::INTERNAL_SERVER_ERROR,
+            absent: false,
+            why,
         })
+    }
+
+    pub(crate) fn into_absent(mut self) -> Self {
+        match &mut self.0 {
+            Kind::Public(Problem { absent, .. }) | Kind::Private { absent, .. } => *absent = true,
+        }
+        self
     }
 
     /// What it was made of, if that was another error.
     pub(crate) fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
         match &self.0 {
-            Kind::Source(error) => Some(&**error),
-            Kind::Public(_) | Kind::Message(_) | Kind::Absent(_) => None,
+            Kind::Private {
+                why: Why::Source(error),
+                ..
+            } => Some(&**error),
+            _ => None,
         }
     }
 
     pub(crate) fn problem(&self) -> Option<&Problem> {
         match &self.0 {
             Kind::Public(problem) => Some(problem),
-            Kind::Message(_) | Kind::Absent(_) | Kind::Source(_) => None,
+            Kind::Private { .. } => None,
         }
     }
 
     /// Whether it says that there is no such thing in the call.
     pub(crate) fn is_absent(&self) -> bool {
         match &self.0 {
-            Kind::Public(problem) => problem.absent,
-            Kind::Absent(_) => true,
-            Kind::Message(_) | Kind::Source(_) => false,
+            Kind::Public(Problem { absent, .. }) | Kind::Private { absent, .. } => *absent,
         }
     }
 }
 
 impl<E: std::error::Error + Send + Sync + 'static> From<E> for Error {
     fn from(error: E) -> Self {
-        Self(Kind::Source(Box::new(error)))
+        Self::private(Why::Source(Box::new(error)))
     }
 }
 
@@ -175,10 +207,13 @@ impl fmt::Display for Problem {
 
 impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match &self.0 {
-            Kind::Public(problem) => write!(f, "{problem}"),
-            Kind::Message(message) | Kind::Absent(message) => f.write_str(message),
-            Kind::Source(error) => {
+        let why = match &self.0 {
+            Kind::Public(problem) => return write!(f, "{problem}"),
+            Kind::Private { why, .. } => why,
+        };
+        match why {
+            Why::Message(message) => f.write_str(message),
+            Why::Source(error) => {
                 write!(f, "{error}")?;
                 let mut source = error.source();
                 while let Some(error) = source {
@@ -200,9 +235,9 @@ impl fmt::Debug for Error {
 
 impl IntoResponse for Error {
     fn into_response(self) -> Response {
-        match self.0 {
-            Kind::Public(problem) => Response::problem(&problem),
-            _ => Response::failure(self.to_string()),
+        match &self.0 {
+            Kind::Public(problem) => Response::problem(problem),
+            Kind::Private { status, .. } => Response::failed(*status, self.to_string()),
         }
     }
 }

@@ -276,7 +276,13 @@ impl Response {
 
     /// The answer to a failure that is nobody's business but the log's.
     pub(crate) fn failure(fault: String) -> Self {
-        let mut response = Self::error(StatusCode::INTERNAL_SERVER_ERROR, "internal server error");
+        Self::failed(StatusCode::INTERNAL_SERVER_ERROR, fault)
+    }
+
+    /// The same with a status, of which the caller is told what it means and no more.
+    pub(crate) fn failed(status: StatusCode, fault: String) -> Self {
+        let meaning = status.canonical_reason().unwrap_or("error");
+        let mut response = Self::error(status, &meaning.to_ascii_lowercase());
         response.fault = Some(fault);
         response
     }
