@@ -337,6 +337,7 @@ async fn send(
         Content::Whole(body) => {
             // First, because the server takes an answer to an unfinished request for the last.
             let goes_on = drain(&mut conn, &mut reading).await;
+            let body = conn.pack(asked, status, &headers, body);
             if body.len() <= PIPED_BYTES {
                 conn.whole(asked, status, headers, body)?;
             } else {

@@ -193,7 +193,22 @@ impl Conn {
         }
     }
 
-    /// An answer that is there as a whole.
+    /// A body as [`whole`](Self::whole) sends it, which may be several times longer.
+    pub(crate) fn pack(
+        &self,
+        asked: &Asked,
+        status: StatusCode,
+        headers: &HeaderMap,
+        body: Bytes,
+    ) -> Bytes {
+        match self.speech {
+            Speech::Json => frame::json(status, headers, &body).into(),
+            Speech::CloudEvent => frame::event(asked, status, headers, &body).into(),
+            _ => body,
+        }
+    }
+
+    /// An answer that is there as a whole, and [packed](Self::pack).
     pub(crate) fn whole(
         &mut self,
         asked: &Asked,
@@ -207,11 +222,7 @@ impl Conn {
                 let (status, headers) = wrap(self.wrapped, status, headers)?;
                 self.output.whole(asked, status, headers, body)
             }
-            Speech::Json => Ok(self.output.raw(&frame::json(status, &headers, &body))?),
-            Speech::CloudEvent => {
-                let event = frame::event(asked, status, &headers, &body);
-                Ok(self.output.raw(&event)?)
-            }
+            Speech::Json | Speech::CloudEvent => Ok(self.output.raw(&body)?),
             Speech::Plain => {
                 self.output.raw(&body)?;
                 frame::verdict(asked, status, &body)
@@ -237,7 +248,8 @@ impl Conn {
         headers: HeaderMap,
     ) -> Result<()> {
         if self.speech != Speech::Http {
-            return self.whole(asked, status, headers, Bytes::new());
+            let body = self.pack(asked, status, &headers, Bytes::new());
+            return self.whole(asked, status, headers, body);
         }
         self.output.begin(asked, status, headers)?;
         Ok(self.output.push()?)
