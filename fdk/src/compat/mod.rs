@@ -55,7 +55,8 @@
 //! # What is different when it runs
 //!
 //! - Stdout belongs to nobody by mistake: it is the log.
-//! - At SIGTERM no other call is begun, the one in flight is answered, and the process exits with 0.
+//! - At SIGTERM no other call is begun and the one in flight is answered; `run` returns behind it,
+//!   and the program goes on. A program of 0.1 that waits for a call exits with 0 at once.
 //! - 0.1 without `FN_METHOD` and `FN_REQUEST_URL` in format default: the method is POST and the
 //!   path `/`.
 //! - 0.1: an error of the initializer is told to the caller of the first call rather than to nobody.
