@@ -2,7 +2,7 @@ use std::any::{Any, TypeId};
 use std::collections::HashMap;
 use std::fmt;
 use std::sync::Arc;
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
 use bytes::Bytes;
 use http::{Extensions, HeaderMap, HeaderValue, Method};
@@ -11,6 +11,7 @@ use wire::RequestHead;
 use crate::body::Body;
 use crate::convert::Converters;
 use crate::deadline;
+use crate::extract::Deadline;
 use crate::route::Bound;
 use crate::sync::Lock;
 
@@ -194,20 +195,16 @@ impl Call {
     }
 
     /// When the server gives up on this call and stops the container.
-    pub fn deadline(&self) -> Option<SystemTime> {
+    pub fn deadline(&self) -> Option<Deadline> {
         let value = self
             .header("fn_deadline")
             .or_else(|| self.header("fn-deadline"))?;
-        deadline::parse(value)
+        deadline::parse(value).map(Deadline::new)
     }
 
     /// The time left until the [deadline](Self::deadline); zero when it has passed.
     pub fn remaining(&self) -> Option<Duration> {
-        Some(
-            self.deadline()?
-                .duration_since(SystemTime::now())
-                .unwrap_or_default(),
-        )
+        self.deadline().map(|deadline| deadline.remaining())
     }
 
     /// The trace that the call belongs to: the id in its `traceparent` header (W3C Trace Context).

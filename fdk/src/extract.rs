@@ -227,16 +227,17 @@ impl<T: DeserializeOwned> FromCall for Query<T> {
 /// impl fdk::FromHeader for Version {
 ///     const NAME: &'static str = "x-version";
 ///
-///     fn from_header(value: &str) -> Result<Self, String> {
-///         let number = value.parse().map_err(|_| format!("expected a number, got {value:?}"));
-///         number.map(Self)
+///     fn from_header(value: &str) -> fdk::Result<Self> {
+///         Ok(Self(value.parse()?))
 ///     }
 /// }
 ///
 /// fn old(fdk::Header(version): fdk::Header<Version>) -> String {
 ///     (version.0 < 3).to_string()
 /// }
-/// # let _ = fdk::App::new().function("old", fdk::http::get("/old"), old);
+/// let app = fdk::App::new().function("old", fdk::http::get("/old"), old).test();
+/// let answer = app.get("/old").header("x-version", "two").wait();
+/// assert_eq!(answer.text(), r#"{"error":"x-version: invalid digit found in string","details":[{"param":"x-version","message":"invalid digit found in string"}]}"#);
 /// ```
 pub trait FromHeader: Sized {
     /// The header's name, in any case.
@@ -246,8 +247,10 @@ pub trait FromHeader: Sized {
     ///
     /// # Errors
     ///
-    /// The text that the caller is told.
-    fn from_header(value: &str) -> Result<Self, String>;
+    /// Of any error the caller is told the text, with the header's name and status 400, for it is
+    /// about what he sent. One that says otherwise, by [`Error::public`] or a status of its own, is
+    /// answered as everywhere else.
+    fn from_header(value: &str) -> Result<Self>;
 }
 
 /// A header with a type.
@@ -264,9 +267,13 @@ impl<T: FromHeader> FromCall for Header<T> {
         let text = value
             .to_str()
             .map_err(|_| Error::param(T::NAME, "is not plain text"))?;
-        T::from_header(text)
-            .map(Self)
-            .map_err(|message| Error::param(T::NAME, message))
+        T::from_header(text).map(Self).map_err(|error| {
+            let says_more = error.status() != StatusCode::INTERNAL_SERVER_ERROR;
+            if says_more || error.problem().is_some() {
+                return error;
+            }
+            Error::param(T::NAME, error.to_string())
+        })
     }
 }
 
@@ -409,6 +416,9 @@ impl FromCall for Config {
 
 /// When the server gives up on the call.
 ///
+/// Where the server does not tell, as with `--serve` and in most tests, the call is answered with
+/// 500: that is not its caller's fault. `Option<Deadline>` is for functions that can do without.
+///
 /// ```
 /// use fdk::{App, Deadline, http};
 ///
@@ -418,9 +428,18 @@ impl FromCall for Config {
 /// late.wait().assert_text("true");
 /// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Deadline(pub SystemTime);
+pub struct Deadline(SystemTime);
 
 impl Deadline {
+    pub(crate) fn new(at: SystemTime) -> Self {
+        Self(at)
+    }
+
+    /// The time itself.
+    pub fn at(&self) -> SystemTime {
+        self.0
+    }
+
     /// The time left; zero when it has passed.
     pub fn remaining(&self) -> Duration {
         let left = self.0.duration_since(SystemTime::now());
@@ -430,10 +449,11 @@ impl Deadline {
 
 impl FromCall for Deadline {
     fn from_call(call: &Call) -> Result<Self> {
-        let deadline = call.deadline();
-        deadline
-            .map(Self)
-            .ok_or_else(|| Error::missing("fn_deadline"))
+        call.deadline().ok_or_else(|| {
+            let message = "the server told no deadline of the call, in its header fn_deadline; \
+                           Option<Deadline> does without";
+            Error::msg(message).into_absent()
+        })
     }
 }
 

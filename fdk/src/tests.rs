@@ -238,7 +238,7 @@ fn a_call_knows_who_asks_for_what() {
     let seen = |call: Call| {
         let deadline = call
             .deadline()
-            .and_then(|time| time.duration_since(std::time::UNIX_EPOCH).ok());
+            .and_then(|deadline| deadline.at().duration_since(std::time::UNIX_EPOCH).ok());
         format!(
             "{} {} {} {:?} {:?} {:?} {:?}",
             call.id(),

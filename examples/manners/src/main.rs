@@ -34,7 +34,7 @@ struct Key(String);
 impl FromHeader for Key {
     const NAME: &'static str = "x-key";
 
-    fn from_header(value: &str) -> Result<Self, String> {
+    fn from_header(value: &str) -> fdk::Result<Self> {
         Ok(Self(value.to_owned()))
     }
 }
