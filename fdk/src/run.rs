@@ -35,6 +35,9 @@ use crate::time::within;
 /// }
 /// ```
 ///
+/// At SIGTERM the call in flight is answered, this returns, and `main` goes on. A program that waits
+/// for a call ends at once: what it has printed without a newline may be lost.
+///
 /// # Errors
 ///
 /// The process was not started by a function server; the stream holds something other than calls;

@@ -47,7 +47,7 @@ impl Function<()> {
             Some(_) => "http-stream",
             None => "http",
         };
-        let source = source(usual).map_err(start)?;
+        let source = source(usual).map_err(|error| start(&error))?;
         let runtime = Handle::try_current().ok();
         let worker = Thread::start()?;
         let term = Awaited(Arc::new(Watched::watch(Leave::Return)?));
@@ -74,7 +74,7 @@ impl Drop for Awaited {
     }
 }
 
-fn start(error: crate::Error) -> FunctionError {
+fn start(error: &crate::Error) -> FunctionError {
     FunctionError::initialization(error.to_string())
 }
 
@@ -94,7 +94,10 @@ where
         told(answer(&function, &config, &call))
     });
     block_on(async {
-        let app = app.ready(!index::is_all()).await.map_err(start)?;
+        let app = app
+            .ready(!index::is_all())
+            .await
+            .map_err(|error| start(&error))?;
         let served = serve(app, source, Here, term).await;
         served.map_err(|error| io(&error))
     })
