@@ -114,11 +114,20 @@ mod time;
 /// A segment in braces is a parameter, which [`Path`] reads. `{name:int}` takes whole
 /// numbers, `{name:alpha}` letters, `{*name}` all that is left. The server matches paths, so a
 /// call whose path does not fit gets 404 and never reaches the function.
+///
+/// Beside these are the types of the crate `http` that the FDK takes and gives.
+///
+/// ```
+/// use fdk::http::{StatusCode, header};
+///
+/// let moved = fdk::Response::new(StatusCode::SEE_OTHER).header(header::LOCATION, "/elsewhere");
+/// ```
 pub mod http {
     pub use crate::route::{Route, any, delete, get, on, patch, post, put};
+    pub use ::http::{Extensions, HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header};
 }
 
-pub use ::http::{Extensions, HeaderMap, Method, StatusCode};
+pub use ::http::{Extensions, HeaderMap, HeaderName, HeaderValue, Method, StatusCode};
 pub use bytes::Bytes;
 
 pub use app::App;
