@@ -149,6 +149,24 @@ impl Error {
         Self::private(Why::Message(message.into()))
     }
 
+    /// As with `?`, for errors that are none of `std`'s, such as anyhow's, and for boxes of any.
+    ///
+    /// ```
+    /// type Boxed = Box<dyn std::error::Error + Send + Sync>;
+    ///
+    /// fn work() -> Result<String, Boxed> {
+    ///     Err("no database".into())
+    /// }
+    ///
+    /// let error = work().map_err(fdk::Error::new).unwrap_err();
+    /// assert_eq!(error.to_string(), "no database");
+    /// // And out again, into what a library expects.
+    /// assert_eq!(Boxed::from(error).to_string(), "no database");
+    /// ```
+    pub fn new(error: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> Self {
+        Self::private(Why::Source(error.into()))
+    }
+
     fn private(why: Why) -> Self {
         Self(Kind::Private {
             status: StatusCode::INTERNAL_SERVER_ERROR,
@@ -193,6 +211,24 @@ impl Error {
 impl<E: std::error::Error + Send + Sync + 'static> From<E> for Error {
     fn from(error: E) -> Self {
         Self::private(Why::Source(Box::new(error)))
+    }
+}
+
+impl From<Error> for Box<dyn std::error::Error + Send + Sync> {
+    fn from(error: Error) -> Self {
+        match error.0 {
+            Kind::Private {
+                why: Why::Source(error),
+                ..
+            } => error,
+            _ => error.to_string().into(),
+        }
+    }
+}
+
+impl From<Error> for Box<dyn std::error::Error> {
+    fn from(error: Error) -> Self {
+        Boxed::from(error)
     }
 }
 
