@@ -160,7 +160,7 @@ impl App {
     }
 
     /// Runs when the server is done with the container: when it closes the container's stdin, or at
-    /// SIGTERM, once the call in flight is answered. It has a second: who stops a container does not
+    /// SIGTERM, once the call in flight is answered. Each has a second: who stops a container does not
     /// wait for long.
     ///
     /// With [`run_blocking`](Self::run_blocking), SIGTERM makes it run on a thread of the FDK's where

@@ -208,7 +208,10 @@ impl Watched {
         pipe::register(SIGTERM, handler)?;
         Ok(Self(shared))
     }
+}
 
+#[cfg(feature = "compat")]
+impl Watched {
     /// Nobody waits for what is served on another thread, which goes on with it until the signal.
     pub(crate) fn abandon(&self) {
         let mut state = self.0.state.lock();
