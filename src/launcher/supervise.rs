@@ -230,10 +230,9 @@ pub(crate) trait Ward: Send + 'static {
     fn terminate(&mut self) -> impl Future<Output = ()> + Send;
     /// Ends the instance; it may have ended already.
     fn kill(&mut self) -> impl Future<Output = ()> + Send;
-    /// What took the instance from us, if it was not for itself that it ended like this.
-    fn excuse(&self, exit: Exit) -> impl Future<Output = Option<Loss>> + Send {
-        let _ = exit;
-        std::future::ready(None)
+    /// What is behind an instance's end like this, as far as can be found out.
+    fn explain(&self, exit: Exit) -> impl Future<Output = Exit> + Send {
+        std::future::ready(exit)
     }
     /// Leaves nothing behind.
     fn remove(self) -> impl Future<Output = ()> + Send;
@@ -305,9 +304,7 @@ pub(crate) fn supervise<W: Ward>(
             let _ = tokio::time::timeout(LAST_WORDS, log).await;
         }
         let exit = match exit {
-            Exit::Code(_) | Exit::Killed | Exit::Unknown => {
-                ward.excuse(exit).await.map_or(exit, Exit::Lost)
-            }
+            Exit::Code(_) | Exit::Killed | Exit::Unknown => ward.explain(exit).await,
             known => known,
         };
         report.send_replace(Some(exit));

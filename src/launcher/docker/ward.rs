@@ -38,6 +38,9 @@ const REMOVAL_PAUSE: Duration = Duration::from_secs(5);
 /// How long a signal may take to be sent; removal is by force anyway.
 const SIGNAL: Duration = Duration::from_secs(5);
 
+/// How an engine tells of an end by SIGKILL.
+const SIGKILLED: Exit = Exit::Code(137);
+
 /// What is known of a container.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Existence {
@@ -233,8 +236,16 @@ impl Ward for DockerWard {
         self.signal("SIGKILL").await;
     }
 
-    async fn excuse(&self, exit: Exit) -> Option<Loss> {
-        self.place.excuse(exit).await
+    async fn explain(&self, exit: Exit) -> Exit {
+        if let Some(loss) = self.place.excuse(exit).await {
+            return Exit::Lost(loss);
+        }
+        // The engine may hear of the end before it hears of its cause.
+        let out_of_memory = timeout(SIGNAL, ran_out_of_memory(&self.docker, &self.id));
+        if exit == SIGKILLED && out_of_memory.await.unwrap_or_default() {
+            return Exit::OutOfMemory;
+        }
+        exit
     }
 
     async fn remove(mut self) {
@@ -375,13 +386,15 @@ pub(super) async fn wait(docker: &Docker, id: &str) -> Exit {
         }
         Some(Err(_)) | None => return Exit::Lost(Loss::Engine),
     };
-    let state = docker
-        .inspect_container(id, None)
-        .await
-        .ok()
-        .and_then(|c| c.state);
-    if state.is_some_and(|s| s.oom_killed == Some(true)) {
+    if ran_out_of_memory(docker, id).await {
         return Exit::OutOfMemory;
     }
     Exit::Code(code)
+}
+
+/// Whether the kernel killed something in the container for its memory, as far as the engine knows.
+async fn ran_out_of_memory(docker: &Docker, id: &str) -> bool {
+    let container = docker.inspect_container(id, None).await.ok();
+    let state = container.and_then(|container| container.state);
+    state.is_some_and(|state| state.oom_killed == Some(true))
 }
