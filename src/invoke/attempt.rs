@@ -239,8 +239,8 @@ impl Run {
                 started: false,
                 unread,
                 ..
-            } => Some(unread),
-            _ => None,
+            } => unread,
+            _ => Some(false),
         };
         let fault = self.diagnose(error).await;
         // After that, so that what it wrote while it died is in it.
@@ -248,11 +248,10 @@ impl Run {
         let fault = self.with_reason(fault);
         self.tell(&fault);
         self.entry.fail(&fault);
-        match unread {
-            Some(unread @ (None | Some(true))) if fault.blame() == Blame::Function => {
-                self.slot.stillborn(&fault.to_string(), unread.is_some());
-            }
-            _ => self.slot.retire("did not answer properly"),
+        if unread != Some(false) && fault.blame() == Blame::Function {
+            self.slot.stillborn(&fault.to_string(), unread.is_some());
+        } else {
+            self.slot.retire("did not answer properly");
         }
         fault
     }

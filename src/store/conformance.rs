@@ -158,14 +158,22 @@ async fn triggers_that_take_the_same_requests_clash(store: &dyn Store) {
     store.update_trigger(any.id, &mut rename).await.unwrap();
 }
 
+/// Stored functions f and g with a trigger each, of the same name.
+async fn two_functions(store: &dyn Store, app: &App) -> [(Function, Trigger); 2] {
+    let stored = ["f", "g"].map(async |name| {
+        let function = a_function(app, name);
+        store.create_function(&function).await.unwrap();
+        let trigger = a_trigger(&function, name, &format!("/{name}"));
+        store.create_trigger(&trigger).await.unwrap();
+        (function, trigger)
+    });
+    let [f, g] = stored;
+    [f.await, g.await]
+}
+
 async fn an_amendment_is_stored_as_a_whole_or_not_at_all(store: &dyn Store) {
     let app = stored_app(store, "amended").await;
-    let (f, g) = (a_function(&app, "f"), a_function(&app, "g"));
-    store.create_function(&f).await.unwrap();
-    store.create_function(&g).await.unwrap();
-    let (of_f, of_g) = (a_trigger(&f, "f", "/f"), a_trigger(&g, "g", "/g"));
-    store.create_trigger(&of_f).await.unwrap();
-    store.create_trigger(&of_g).await.unwrap();
+    let [(f, of_f), (g, _)] = two_functions(store, &app).await;
     let before = store.contents(app.id).await.unwrap();
 
     // h takes the place of g and its path, f another memory and path, and the app a value.
@@ -263,12 +271,7 @@ async fn concurrent_amendments_see_each_other(store: &dyn Store) {
 
 async fn what_is_deleted_during_an_amendment_stays_deleted(store: &dyn Store) {
     let app = stored_app(store, "deleting").await;
-    let (f, g) = (a_function(&app, "f"), a_function(&app, "g"));
-    store.create_function(&f).await.unwrap();
-    store.create_function(&g).await.unwrap();
-    let (of_f, of_g) = (a_trigger(&f, "f", "/f"), a_trigger(&g, "g", "/g"));
-    store.create_trigger(&of_f).await.unwrap();
-    store.create_trigger(&of_g).await.unwrap();
+    let [(f, _), (_, of_g)] = two_functions(store, &app).await;
 
     let planned = tokio::sync::Notify::new();
     let amend = async {
