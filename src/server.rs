@@ -17,7 +17,7 @@ use tokio_util::task::TaskTracker;
 use crate::api::{self, ApiConfig, ApiState, Health, Sites};
 use crate::config::{CorsOrigins, LauncherKind, ServerConfig, StdioPath};
 use crate::format::ExchangeLimits;
-use crate::gateway::{self, Control, Cors, Gateway, GatewayConfig, Stop, Timeouts, serve};
+use crate::gateway::{self, Control, Cors, Gateway, GatewayConfig, Stop, Timeouts, Workers, serve};
 use crate::index::Indexer;
 use crate::invoke::{InvokeConfig, Invoker, Memory};
 use crate::launcher::docker::{self, DockerConfig};
@@ -72,6 +72,8 @@ pub enum ServerError {
         address: SocketAddr,
         source: std::io::Error,
     },
+    #[error("cannot start the threads that serve callers")]
+    Workers(#[source] std::io::Error),
     #[error("cannot wait for signals")]
     Signals(#[source] std::io::Error),
 }
@@ -97,6 +99,8 @@ pub async fn run(config: ServerConfig) -> Result<(), ServerError> {
         path: config.data_dir.clone(),
         source,
     })?;
+    // Until the end: idle containers are listened to where they were last called.
+    let workers = Workers::start().map_err(ServerError::Workers)?;
     let listener = TcpListener::bind(address).await.map_err(listen)?;
     let address = listener.local_addr().map_err(listen)?;
     let stop = Stop::default();
@@ -132,7 +136,7 @@ pub async fn run(config: ServerConfig) -> Result<(), ServerError> {
         env!("CARGO_PKG_VERSION")
     );
 
-    serve(listener, gateway, stop).await;
+    serve(listener, gateway, &workers, stop).await;
     invoker.close().await;
     if tokio::time::timeout(LAST_WRITES, registry.drain())
         .await

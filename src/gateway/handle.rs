@@ -7,6 +7,8 @@ use http::{HeaderMap, Method, Request, Response, StatusCode, Version};
 use http_body_util::combinators::UnsyncBoxBody;
 use http_body_util::{BodyExt, Either};
 use hyper::body::Incoming;
+use tokio::runtime::Handle;
+use tokio_util::task::AbortOnDropHandle;
 use tower::ServiceExt;
 use tower::util::BoxCloneSyncService;
 
@@ -17,7 +19,7 @@ use super::respond::{Failure, is_v1};
 use super::target::Target;
 use super::{body, headers, sniff};
 use crate::format::{CallRequest, RequestBody, Via};
-use crate::invoke::{CallResponse, Invoker, ResponseBody};
+use crate::invoke::{CallResponse, Fault, Invoker, ResponseBody};
 use crate::model::{CallId, Callable};
 use crate::store::{Catalog, Miss};
 
@@ -69,12 +71,14 @@ pub struct Gateway {
     catalog: Arc<Catalog>,
     invoker: Arc<Invoker>,
     control: Control,
+    /// Where `control` runs.
+    main: Handle,
     cors: Option<Cors>,
 }
 
 impl Gateway {
     /// A gateway that finds functions in `catalog`, calls them through `invoker`, and leaves
-    /// everything else to `control`.
+    /// everything else to `control`, which runs where this is called.
     pub fn new(
         config: GatewayConfig,
         catalog: Arc<Catalog>,
@@ -86,6 +90,7 @@ impl Gateway {
             catalog,
             invoker,
             control,
+            main: Handle::current(),
             cors: None,
         }
     }
@@ -127,12 +132,7 @@ impl Gateway {
             return Ok(refusal.map(Either::Left));
         }
         if target == Target::Control {
-            return Ok(self
-                .control
-                .clone()
-                .oneshot(request)
-                .await?
-                .map(Either::Right));
+            return self.control(request).await;
         }
         let id = CallId::generate();
         let mut response = match self.invoke(&target, request, id, answers).await {
@@ -150,6 +150,21 @@ impl Gateway {
         };
         headers::set_call_id(response.headers_mut(), id);
         Ok(response.map(Either::Left))
+    }
+
+    /// Where it takes its time, and keeps connections of its own, no call waits for it.
+    async fn control(&self, request: Request<Incoming>) -> Result<Response<Body>, Infallible> {
+        let answer = self.control.clone().oneshot(request);
+        match AbortOnDropHandle::new(self.main.spawn(answer)).await {
+            Ok(response) => Ok(response?.map(Either::Right)),
+            Err(error) => match error.try_into_panic() {
+                Ok(panic) => std::panic::resume_unwind(panic),
+                Err(_) => {
+                    let refusal = Failure::Fault(Fault::ShuttingDown).response(false);
+                    Ok(refusal.map(ResponseBody::from).map(Either::Left))
+                }
+            },
+        }
     }
 
     async fn invoke(

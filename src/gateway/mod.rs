@@ -27,8 +27,10 @@ mod respond;
 mod serve;
 mod sniff;
 mod target;
+mod workers;
 
 pub use cors::Cors;
 pub use guard::Timeouts;
 pub use handle::{Control, Gateway, GatewayConfig, control};
 pub use serve::{Stop, serve};
+pub use workers::Workers;

@@ -21,6 +21,7 @@ use wire::Limits;
 use super::guard::Guard;
 use super::handle::{Gateway, GatewayConfig};
 use super::relay::Relay;
+use super::workers::Workers;
 
 /// hyper's lower bound of its buffer.
 const MIN_HEAD_BYTES: usize = 8 << 10;
@@ -57,8 +58,8 @@ impl Stop {
     }
 }
 
-/// Serves connections until `stop` says otherwise and the last one has ended.
-pub async fn serve(listener: TcpListener, gateway: Arc<Gateway>, stop: Stop) {
+/// Serves connections on `workers` until `stop` says otherwise and the last one has ended.
+pub async fn serve(listener: TcpListener, gateway: Arc<Gateway>, workers: &Workers, stop: Stop) {
     let connections = TaskTracker::new();
     let room = Arc::new(Semaphore::new(gateway.config.max_connections));
     let mut pause = ACCEPT_PAUSE;
@@ -77,10 +78,19 @@ pub async fn serve(listener: TcpListener, gateway: Arc<Gateway>, stop: Stop) {
             Ok((stream, _)) => {
                 pause = ACCEPT_PAUSE;
                 let (gateway, stop) = (gateway.clone(), stop.clone());
-                connections.spawn(async move {
-                    connection(stream, gateway, stop).await;
-                    drop(permit);
-                });
+                let (Some(place), Ok(stream)) = (workers.place(), stream.into_std()) else {
+                    continue;
+                };
+                let runtime = place.runtime.clone();
+                let served = async move {
+                    let _held = (permit, place);
+                    // Whoever polls it hears of it first.
+                    match TcpStream::from_std(stream) {
+                        Ok(stream) => connection(stream, gateway, stop).await,
+                        Err(error) => tracing::warn!(%error, "cannot serve a connection"),
+                    }
+                };
+                connections.spawn_on(served, &runtime);
             }
             Err(error) => {
                 // Said once, not at every try.

@@ -124,7 +124,7 @@ impl Invoker {
             match run.go(reused && may_repeat).await {
                 Attempt::Answered(response, rest) => {
                     if let Some(rest) = rest {
-                        self.starts.spawn(rest.pass_on());
+                        self.starts.spawn_here(rest.pass_on());
                     }
                     return Ok(response);
                 }

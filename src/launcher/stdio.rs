@@ -128,6 +128,18 @@ impl Stdin {
         }
     }
 
+    /// Has the current runtime hear of a pipe. After an error nothing can be written.
+    pub(crate) fn register(&mut self) -> io::Result<()> {
+        *self = match std::mem::replace(self, Self::Closed) {
+            Self::Pipe(pipe) => {
+                let pipe = pipe.into_nonblocking_fd()?;
+                Self::Pipe(pipe::Sender::from_owned_fd_unchecked(pipe)?)
+            }
+            other => other,
+        };
+        Ok(())
+    }
+
     /// Makes room for a body of `bytes`. Best effort: a host that refuses is only slower.
     pub fn make_room(&self, bytes: u64) {
         if let Self::Pipe(pipe) = self {
@@ -196,6 +208,18 @@ impl Stdout {
             Poll::Ready(Ok(())) if !buf.filled().is_empty() => Now::Spoke(buf.filled().len()),
             Poll::Ready(_) => Now::Ended,
         }
+    }
+
+    /// As [`Stdin::register`]; after an error nothing can be read.
+    pub(crate) fn register(&mut self) -> io::Result<()> {
+        *self = match std::mem::replace(self, Self::Closed) {
+            Self::Pipe(pipe) => {
+                let pipe = pipe.into_nonblocking_fd()?;
+                Self::Pipe(pipe::Receiver::from_owned_fd_unchecked(pipe)?)
+            }
+            other => other,
+        };
+        Ok(())
     }
 
     /// Makes room for a body of `bytes`, as [`Stdin::make_room`].
@@ -303,4 +327,47 @@ fn for_everybody(fds: Vec<std::os::fd::OwnedFd>) -> io::Result<Vec<std::os::fd::
 
 fn pipe_pair() -> io::Result<(std::os::fd::OwnedFd, std::os::fd::OwnedFd)> {
     Ok(rustix::pipe::pipe_with(rustix::pipe::PipeFlags::CLOEXEC)?)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::{Read, Write};
+
+    use tokio::io::AsyncReadExt;
+    use tokio::runtime::{Builder, Runtime};
+
+    use super::*;
+
+    fn runtime() -> Runtime {
+        Builder::new_current_thread().enable_all().build().unwrap()
+    }
+
+    #[test]
+    fn pipes_that_moved_to_another_runtime_do_without_the_first() {
+        let (first, second) = (runtime(), runtime());
+        let mut pipes = first.block_on(async { Pipes::new(Channel::Stdio).unwrap() });
+        let theirs = pipes.theirs.drain(..2).map(std::fs::File::from);
+        let mut theirs: Vec<_> = theirs.collect();
+        second.block_on(async {
+            pipes.stdin.register().unwrap();
+            pipes.stdout.register().unwrap();
+        });
+        drop(pipes.stderr);
+        drop(first);
+        let function = std::thread::spawn(move || {
+            let mut asked = [0; 4];
+            theirs[0].read_exact(&mut asked).unwrap();
+            theirs[1].write_all(&asked).unwrap();
+        });
+        let answer = second.block_on(async {
+            let part = [IoSlice::new(b"ping")];
+            let wrote = std::future::poll_fn(|cx| pipes.stdin.poll_write(cx, &part));
+            assert_eq!(wrote.await.unwrap(), 4);
+            let mut answer = String::new();
+            pipes.stdout.read_to_string(&mut answer).await.unwrap();
+            answer
+        });
+        assert_eq!(answer, "ping");
+        function.join().unwrap();
+    }
 }

@@ -8,6 +8,7 @@ use std::time::Duration;
 use futures_util::future::join_all;
 use parking_lot::Mutex;
 use thiserror::Error;
+use tokio::runtime::{self, Handle};
 use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore, oneshot};
 use tokio::time::Instant;
 
@@ -75,7 +76,19 @@ pub enum PoolError {
 /// How often is looked whether there is room for what is to be warm.
 const LOOK: Duration = Duration::from_millis(200);
 
-type Waiter = oneshot::Sender<Result<Slot, PoolError>>;
+/// A call that waits, and where.
+#[derive(Debug)]
+pub(super) struct Waiter {
+    sender: oneshot::Sender<Result<Slot, PoolError>>,
+    home: runtime::Id,
+}
+
+impl Waiter {
+    /// One that has left is not told.
+    fn tell(self, result: Result<Slot, PoolError>) {
+        let _ = self.sender.send(result);
+    }
+}
 
 /// The hot containers of one function revision.
 #[derive(Debug)]
@@ -229,16 +242,26 @@ impl Pool {
     /// its container serves others.
     pub async fn check_out(self: &Arc<Self>) -> Result<Slot, PoolError> {
         self.check_size()?;
+        let home = Handle::current().id();
         loop {
             let mut place = None;
-            let arrival = self.inner.lock().state.arrive(|| {
+            let waiter = || {
                 let (sender, receiver) = oneshot::channel();
                 place = Some(receiver);
-                sender
-            });
+                Waiter { sender, home }
+            };
+            let (arrival, moves_on) = {
+                let mut inner = self.inner.lock();
+                let arrival = inner.state.arrive(|lane| lane.home() == home, waiter);
+                let queued = matches!(arrival, Arrival::Queued(_));
+                (arrival, queued && self.moves_on(&mut inner))
+            };
             let (mut slot, idled) = match arrival {
                 Arrival::Lane(lane) => (Slot::new(self, lane), true),
                 Arrival::Queued(ticket) => {
+                    if !moves_on {
+                        self.adjust(Moment::Event);
+                    }
                     let place = place.expect("who is queued was made a waiter");
                     (self.wait(ticket, place).await?, false)
                 }
@@ -250,6 +273,7 @@ impl Pool {
                 slot.retire("could not be thawed");
                 continue;
             }
+            let mut slot = slot.move_to(home)?;
             // The last look before the call: a container that spoke or died meanwhile is
             // replaced without anybody noticing. A fresh one is not: its first call tells what
             // is wrong with it, where replacing it would start one after the other.
@@ -267,9 +291,6 @@ impl Pool {
         receiver: oneshot::Receiver<Result<Slot, PoolError>>,
     ) -> Result<Slot, PoolError> {
         let _place = Place { pool: self, ticket };
-        if !self.moves_on() {
-            self.adjust(Moment::Event);
-        }
         match tokio::time::timeout(self.config.max_wait, receiver).await {
             Ok(Ok(result)) => result,
             Ok(Err(_)) => Err(PoolError::Draining),
@@ -277,16 +298,15 @@ impl Pool {
         }
     }
 
-    /// Whether who waits will soon have a container anyway. If that proves wrong, the reaper sees it.
-    fn moves_on(&self) -> bool {
+    /// Whether who has just begun to wait will soon have a container anyway. If that proves wrong,
+    /// the reaper sees it.
+    fn moves_on(&self, inner: &mut Inner) -> bool {
         let now = Instant::now();
-        let mut inner = self.inner.lock();
         inner.state.joined(now);
         let brief = inner.state.is_brief(now);
         if brief {
             inner.rouse(now);
             if inner.state.counts().starting > 0 {
-                drop(inner);
                 self.review.notify_waiters();
             }
         }
@@ -317,13 +337,17 @@ impl Pool {
         self.may_start()?;
         let mut spec = self.spec.clone();
         spec.env.extend(env());
-        let (lane, _) = self.launch(permit, &spec).await.map_err(|error| {
+        let pool = self.clone();
+        let launched = async move { pool.launch(permit, &spec).await };
+        let launched = self.starts.run(launched).await;
+        let launched = launched.ok_or(PoolError::Draining)?;
+        let (lane, _) = launched.map_err(|error| {
             self.cold_failed(&error);
             PoolError::Launch(error)
         })?;
         let mut slot = Slot::new(self, lane);
         slot.cold = Some(place);
-        Ok(slot)
+        slot.move_to(Handle::current().id())
     }
 
     fn admit(&self) -> impl Future<Output = Permit> + '_ {
@@ -388,7 +412,7 @@ impl Pool {
             self.let_go(lane, "more than are needed");
         }
         for (waiter, refusal) in hopeless.into_iter().zip(refusal.into_iter().cycle()) {
-            let _ = waiter.send(Err(refusal));
+            waiter.tell(Err(refusal));
         }
     }
 
@@ -483,7 +507,7 @@ impl Pool {
             inner.state.start_failed(Instant::now(), is_passing(&error))
         };
         if let Some(waiter) = told {
-            let _ = waiter.send(Err(PoolError::Launch(error)));
+            waiter.tell(Err(PoolError::Launch(error)));
         }
         self.adjust(Moment::Event);
     }
@@ -541,11 +565,12 @@ impl Pool {
             self.adjust(Moment::Event);
             return;
         }
-        match inner.state.offer(lane, now) {
+        let home = lane.home();
+        match inner.state.offer(lane, now, |waiter| waiter.home == home) {
             Offer::Serve(waiter, lane) => {
                 drop(inner);
                 // If the waiter has just left, the slot comes back here by its drop.
-                let _ = waiter.send(Ok(Slot::new(self, lane)));
+                waiter.tell(Ok(Slot::new(self, lane)));
             }
             Offer::Idle => {
                 let idle = self.config.idle_timeout;
@@ -634,7 +659,7 @@ impl Pool {
         self.drain();
         let waiting = self.inner.lock().state.dismiss();
         for waiter in waiting {
-            let _ = waiter.send(Err(PoolError::Draining));
+            waiter.tell(Err(PoolError::Draining));
         }
     }
 }

@@ -1,3 +1,4 @@
+use std::io;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::Context;
@@ -5,6 +6,7 @@ use std::time::Duration;
 
 use bytes::BytesMut;
 
+use tokio::runtime::{self, Handle};
 use tokio::time::Instant;
 
 use super::starts::Charge;
@@ -44,6 +46,8 @@ pub struct Lane {
     frozen: bool,
     /// Neither stdout nor stderr held anything when last asked for a call that has yet to begin.
     silent: bool,
+    /// The runtime that hears of its pipes.
+    home: runtime::Id,
     stderr: Arc<Stderr>,
     control: Control,
     /// What the container takes; the supervisor holds it too, until the container is gone.
@@ -96,6 +100,7 @@ impl Lane {
             ended: false,
             frozen: false,
             silent: false,
+            home: Handle::current().id(),
             stderr,
             control,
             charge,
@@ -110,6 +115,26 @@ impl Lane {
             return false;
         }
         open
+    }
+
+    pub(super) fn home(&self) -> runtime::Id {
+        self.home
+    }
+
+    /// From here on `home`, which has to be the current runtime, hears of its pipes: another one
+    /// would have to wake the task that waits for them.
+    pub(super) fn move_to(&mut self, home: runtime::Id) -> io::Result<()> {
+        if self.home == home {
+            return Ok(());
+        }
+        self.home = home;
+        self.alarm = Alarm::default();
+        if self.socket.is_some() {
+            self.disconnect();
+            return Ok(());
+        }
+        self.stdin.register()?;
+        self.stdout.register()
     }
 
     /// Uses a new connection to the function's socket from here on.

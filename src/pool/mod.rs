@@ -9,7 +9,7 @@
 //! Invariants:
 //! - One call in flight per container; a container has at most one owner at any time.
 //! - Waiters are served first come, first served; idle containers last in, first out, so that
-//!   surplus ages out.
+//!   surplus ages out. Both but for a few that are on the same thread as who they are for.
 //! - A reaper claims a container by taking it out of the state under the lock; nothing looks at
 //!   a container first and kills it later.
 //! - `state.rs`, `scale.rs`, `resources.rs` and `backoff.rs` do no IO and know no clock.

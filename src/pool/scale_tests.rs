@@ -5,6 +5,7 @@ use std::time::Duration;
 use proptest::prelude::*;
 
 use super::*;
+use crate::pool::state::tests::anywhere;
 use crate::pool::state::{Arrival, Bounds, Offer, State};
 
 fn counts(idle: usize, busy: usize, starting: usize, waiting: usize) -> Counts {
@@ -368,7 +369,7 @@ impl World {
     }
 
     fn offer(&mut self, lane: u32) {
-        match self.state.offer(lane, self.now) {
+        match self.state.offer(lane, self.now, anywhere) {
             Offer::Serve(waiter, lane) => {
                 let (_, first) = self.queue.pop_front().expect("somebody waits");
                 assert_eq!(waiter, first, "who came first is served first");
@@ -405,7 +406,7 @@ impl World {
     fn arrive(&mut self) {
         self.waiters += 1;
         let waiter = self.waiters;
-        match self.state.arrive(|| waiter) {
+        match self.state.arrive(anywhere, || waiter) {
             Arrival::Lane(lane) => {
                 assert!(!self.busy.contains(&lane) && !self.ended.contains(&lane));
                 self.busy.push(lane);

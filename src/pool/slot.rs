@@ -1,11 +1,13 @@
 use std::ops::{Deref, DerefMut};
 use std::sync::Arc;
 
+use tokio::runtime;
 use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::Instant;
 
-use super::driver::{Failure, Pool};
+use super::driver::{Failure, Pool, PoolError};
 use super::lane::Lane;
+use crate::launcher::LaunchError;
 use crate::model::Format;
 
 /// One container, owned for one call.
@@ -36,6 +38,19 @@ impl Slot {
         self.lane
             .as_mut()
             .expect("a slot holds its lane until it is given back or retired")
+    }
+
+    /// The slot with its container heard of at `home`, the current runtime.
+    pub(super) fn move_to(mut self, home: runtime::Id) -> Result<Self, PoolError> {
+        match self.lane().move_to(home) {
+            Ok(()) => Ok(self),
+            Err(source) => {
+                self.retire("cannot be listened to");
+                let doing = "listen to a container's pipes";
+                let error = LaunchError::Host { doing, source };
+                Err(PoolError::Launch(Arc::new(error)))
+            }
+        }
     }
 
     /// What the container speaks.

@@ -5,10 +5,11 @@ use std::sync::{Arc, OnceLock, Weak};
 use std::time::Duration;
 
 use parking_lot::Mutex;
+use tokio::runtime::Handle;
 use tokio::sync::oneshot;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
-use tokio_util::task::TaskTracker;
+use tokio_util::task::{AbortOnDropHandle, TaskTracker};
 
 use super::driver::Pool;
 use super::record::ScaleLog;
@@ -34,6 +35,8 @@ pub struct Starts {
     /// Whether there is a reason to look for room once more.
     room_wanted: AtomicBool,
     tasks: TaskTracker,
+    /// Where containers are started and looked after.
+    main: Handle,
     closing: CancellationToken,
     rest: Duration,
     log: OnceLock<ScaleLog>,
@@ -71,6 +74,7 @@ impl Starts {
             next_look: Mutex::new(None),
             room_wanted: AtomicBool::new(false),
             tasks: TaskTracker::new(),
+            main: Handle::current(),
             closing: CancellationToken::new(),
             rest,
             log: OnceLock::new(),
@@ -91,12 +95,39 @@ impl Starts {
         &self.launcher
     }
 
-    /// Runs `task` until it ends or [`close`](Self::close) is called, whichever is first.
+    /// Runs `task` until it ends or [`close`](Self::close) is called, whichever is first, on the
+    /// runtime that this was made on.
     pub fn spawn(&self, task: impl Future<Output = ()> + Send + 'static) {
+        self.tasks.spawn_on(self.until_closing(task), &self.main);
+    }
+
+    /// As [`spawn`](Self::spawn) on the caller's own runtime: for what goes on with a call.
+    pub fn spawn_here(&self, task: impl Future<Output = ()> + Send + 'static) {
+        self.tasks.spawn(self.until_closing(task));
+    }
+
+    /// Waits for what `task` comes to, which runs as with [`spawn`](Self::spawn). Dropping the future
+    /// calls it off.
+    pub(super) async fn run<T: Send + 'static>(
+        &self,
+        task: impl Future<Output = T> + Send + 'static,
+    ) -> Option<T> {
+        let (sender, receiver) = oneshot::channel();
+        let run = self.tasks.track_future(self.until_closing(async move {
+            let _ = sender.send(task.await);
+        }));
+        let _called_off = AbortOnDropHandle::new(self.main.spawn(run));
+        receiver.await.ok()
+    }
+
+    fn until_closing(
+        &self,
+        task: impl Future<Output = ()> + Send + 'static,
+    ) -> impl Future<Output = ()> + Send + 'static {
         let closing = self.closing.clone();
-        self.tasks.spawn(async move {
+        async move {
             tokio::select! { () = task => {}, () = closing.cancelled() => {} }
-        });
+        }
     }
 
     /// Whether [`close`](Self::close) was called.

@@ -12,6 +12,10 @@ use super::backoff::Backoff;
 use super::scale::{Decision, Moment, Reason, Scaler, Vote};
 use super::turnover::Turnover;
 
+/// How many are looked at for one that is near, and how often in a row the first who waits is
+/// passed over for it.
+const NEAR: usize = 4;
+
 /// Bounds of one pool.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Bounds {
@@ -25,7 +29,7 @@ pub(super) struct Bounds {
 /// What someone who asks for a lane gets.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Arrival<L> {
-    /// The lane that was idle for the shortest time.
+    /// The lane that was idle for the shortest time, or one of the last that is near.
     Lane(L),
     /// A place at the end of the queue, to be left under this number.
     Queued(u64),
@@ -47,6 +51,8 @@ pub(super) struct State<L, W> {
     /// The last one was used last.
     idle: VecDeque<Idle<L>>,
     waiting: VecDeque<(u64, W)>,
+    /// How often in a row the first of them was passed over.
+    passed_over: usize,
     turnover: Turnover,
     /// Lanes that have started and were not offered yet.
     fresh: usize,
@@ -90,6 +96,7 @@ impl<L, W> State<L, W> {
             last: Decision::default(),
             idle: VecDeque::new(),
             waiting: VecDeque::new(),
+            passed_over: 0,
             turnover: Turnover::default(),
             fresh: 0,
             starting: 0,
@@ -109,14 +116,18 @@ impl<L, W> State<L, W> {
         }
     }
 
-    /// Someone asks for a lane. `waiter` is only made when there is none.
-    pub(super) fn arrive(&mut self, waiter: impl FnOnce() -> W) -> Arrival<L> {
+    /// Someone asks for a lane, best one that is `near`. `waiter` is only made when there is none.
+    pub(super) fn arrive(
+        &mut self,
+        near: impl Fn(&L) -> bool,
+        waiter: impl FnOnce() -> W,
+    ) -> Arrival<L> {
         if self.draining {
             return Arrival::Draining;
         }
         // Whoever waits was here first; then nothing is idle that could be given.
         if self.waiting.is_empty()
-            && let Some(Idle { lane, .. }) = self.idle.pop_back()
+            && let Some(lane) = self.take_idle(near)
         {
             self.busy += 1;
             return Arrival::Lane(lane);
@@ -133,6 +144,13 @@ impl<L, W> State<L, W> {
         self.next_ticket += 1;
         self.waiting.push_back((ticket, waiter()));
         Arrival::Queued(ticket)
+    }
+
+    fn take_idle(&mut self, near: impl Fn(&L) -> bool) -> Option<L> {
+        let mut last = self.idle.iter().rev().take(NEAR);
+        let back = last.position(|idle| near(&idle.lane)).unwrap_or(0);
+        let at = self.idle.len().checked_sub(back + 1)?;
+        self.idle.remove(at).map(|idle| idle.lane)
     }
 
     /// Someone has begun to wait, with nobody before them or with others.
@@ -272,14 +290,20 @@ impl<L, W> State<L, W> {
         }
     }
 
-    /// A busy lane is free. Returns who gets it, or makes it idle.
+    /// A busy lane is free. Returns who gets it, or makes it idle. Who has waited for longest does,
+    /// but for a few who are `near` it.
     ///
     /// The lane stays busy if a waiter is returned; should that waiter be gone, offer again.
-    pub(super) fn offer(&mut self, lane: L, now: Instant) -> Offer<L, W> {
+    pub(super) fn offer(
+        &mut self,
+        lane: L,
+        now: Instant,
+        near: impl Fn(&W) -> bool,
+    ) -> Offer<L, W> {
         // One that is new says nothing about how soon others are free.
         let fresh = self.fresh > 0;
         self.fresh -= usize::from(fresh);
-        if let Some((_, waiter)) = self.waiting.pop_front() {
+        if let Some(waiter) = self.take_waiting(near) {
             if !fresh {
                 self.turnover.passed(now);
             }
@@ -296,6 +320,16 @@ impl<L, W> State<L, W> {
             frozen: false,
         });
         Offer::Idle
+    }
+
+    fn take_waiting(&mut self, near: impl Fn(&W) -> bool) -> Option<W> {
+        let mut first = self.waiting.iter().take(NEAR);
+        let at = match self.passed_over {
+            NEAR => 0,
+            _ => first.position(|(_, waiter)| near(waiter)).unwrap_or(0),
+        };
+        self.passed_over = if at == 0 { 0 } else { self.passed_over + 1 };
+        self.waiting.remove(at).map(|(_, waiter)| waiter)
     }
 
     /// A busy lane is no more.
@@ -455,4 +489,4 @@ pub(super) enum Offer<L, W> {
 
 #[cfg(test)]
 #[path = "state_tests.rs"]
-mod tests;
+pub(in crate::pool) mod tests;

@@ -1,4 +1,4 @@
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use proptest::prelude::*;
 
@@ -24,6 +24,11 @@ fn kept<W>(min: u32, max: usize, max_waiting: usize) -> State<u32, W> {
     State::new(bounds, Scaler::new(&scale, max))
 }
 
+/// Where threads do not matter.
+pub(in crate::pool) fn anywhere<T>(_: &T) -> bool {
+    true
+}
+
 impl<W> State<u32, W> {
     /// How many are to be started now.
     fn starts(&mut self) -> i64 {
@@ -38,7 +43,7 @@ fn with_idle(lanes: std::ops::Range<u32>, now: Instant) -> State<u32, u32> {
         state.starting += 1;
         state.started();
         assert_eq!(
-            state.offer(lane, now + Duration::from_secs(lane.into())),
+            state.offer(lane, now + Duration::from_secs(lane.into()), anywhere),
             Offer::Idle
         );
     }
@@ -48,11 +53,42 @@ fn with_idle(lanes: std::ops::Range<u32>, now: Instant) -> State<u32, u32> {
 #[tokio::test(start_paused = true)]
 async fn the_lane_used_last_is_given_first() {
     let mut state = with_idle(0..3, Instant::now());
-    let given: Vec<_> = (0..3).map(|_| state.arrive(|| 0)).collect();
+    let given: Vec<_> = (0..3).map(|_| state.arrive(anywhere, || 0)).collect();
     assert_eq!(
         given,
         [Arrival::Lane(2), Arrival::Lane(1), Arrival::Lane(0)]
     );
+}
+
+#[tokio::test(start_paused = true)]
+async fn one_of_the_lanes_used_last_is_given_to_who_is_near_it() {
+    let mut state = with_idle(0..6, Instant::now());
+    let given = [4, 4, 0, 0].map(|near| state.arrive(|lane| *lane == near, || 0));
+    let lanes = [4, 5, 0, 3].map(Arrival::Lane);
+    assert_eq!(
+        given, lanes,
+        "the first is near, but not one of the last four at once"
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_waits_is_passed_over_for_who_is_near_but_not_for_ever() {
+    let now = Instant::now();
+    let mut state = with_idle(0..1, now);
+    assert_eq!(state.arrive(anywhere, || 0), Arrival::Lane(0));
+    for waiter in 1..=9 {
+        assert!(matches!(
+            state.arrive(anywhere, || waiter),
+            Arrival::Queued(_)
+        ));
+    }
+    let served: Vec<_> = (1..=9)
+        .map(|_| match state.offer(0, now, |waiter| *waiter > 1) {
+            Offer::Serve(waiter, 0) => waiter,
+            other => panic!("{other:?}"),
+        })
+        .collect();
+    assert_eq!(served, [2, 3, 4, 5, 1, 6, 7, 8, 9]);
 }
 
 #[tokio::test(start_paused = true)]
@@ -70,8 +106,8 @@ async fn a_lane_is_frozen_once_each_time_it_idles() {
     assert_eq!(state.freeze_due(begin + second * 3).count(), 1);
     // From here on only their expiry is looked for.
     assert_eq!(state.next_look(begin), Some(begin + IDLE));
-    assert_eq!(state.arrive(|| 0), Arrival::Lane(2));
-    state.offer(2, begin + second * 4);
+    assert_eq!(state.arrive(anywhere, || 0), Arrival::Lane(2));
+    state.offer(2, begin + second * 4, anywhere);
     assert_eq!(state.freeze_due(begin + second * 5).count(), 1);
 }
 
@@ -79,15 +115,18 @@ async fn a_lane_is_frozen_once_each_time_it_idles() {
 async fn who_came_first_is_served_first() {
     let mut state = state(1, 10);
     for waiter in 0..3 {
-        assert!(matches!(state.arrive(|| waiter), Arrival::Queued(_)));
+        assert!(matches!(
+            state.arrive(anywhere, || waiter),
+            Arrival::Queued(_)
+        ));
     }
     assert_eq!(state.starts(), 1);
     state.started();
     let now = Instant::now();
     for waiter in 0..3 {
-        assert_eq!(state.offer(7, now), Offer::Serve(waiter, 7));
+        assert_eq!(state.offer(7, now, anywhere), Offer::Serve(waiter, 7));
     }
-    assert_eq!(state.offer(7, now), Offer::Idle);
+    assert_eq!(state.offer(7, now, anywhere), Offer::Idle);
 }
 
 #[tokio::test(start_paused = true)]
@@ -96,7 +135,7 @@ async fn lanes_start_when_more_wait_than_are_idle_or_starting() {
     assert_eq!(state.starts(), 0);
     for (arrivals, starts) in [(1, 1), (1, 1), (0, 0), (2, 1), (1, 0)] {
         for _ in 0..arrivals {
-            state.arrive(|| 0);
+            state.arrive(anywhere, || 0);
         }
         assert_eq!(state.starts(), starts);
     }
@@ -106,7 +145,7 @@ async fn lanes_start_when_more_wait_than_are_idle_or_starting() {
 async fn a_failed_start_fails_one_waiter() {
     let mut state = state(10, 10);
     for waiter in 0..3 {
-        state.arrive(|| waiter);
+        state.arrive(anywhere, || waiter);
     }
     assert_eq!(state.starts(), 3);
     assert_eq!(state.start_failed(Instant::now(), false), Some(0));
@@ -125,7 +164,7 @@ async fn a_failed_start_fails_one_waiter() {
 async fn a_start_that_nobody_wants_any_more_is_called_off() {
     let mut state = state(10, 10);
     for waiter in 0..2 {
-        state.arrive(|| waiter);
+        state.arrive(anywhere, || waiter);
     }
     assert_eq!(state.starts(), 2);
     assert!(state.still_wanted(Instant::now()));
@@ -145,11 +184,11 @@ async fn a_start_that_nobody_wants_any_more_is_called_off() {
 #[test]
 fn a_full_queue_takes_nobody() {
     let mut state = state(1, 2);
-    assert!(matches!(state.arrive(|| 0), Arrival::Queued(0)));
-    assert!(matches!(state.arrive(|| 0), Arrival::Queued(1)));
-    assert_eq!(state.arrive(|| 0), Arrival::Full);
+    assert!(matches!(state.arrive(anywhere, || 0), Arrival::Queued(0)));
+    assert!(matches!(state.arrive(anywhere, || 0), Arrival::Queued(1)));
+    assert_eq!(state.arrive(anywhere, || 0), Arrival::Full);
     state.leave(0);
-    assert!(matches!(state.arrive(|| 0), Arrival::Queued(2)));
+    assert!(matches!(state.arrive(anywhere, || 0), Arrival::Queued(2)));
 }
 
 #[tokio::test(start_paused = true)]
@@ -175,9 +214,9 @@ async fn a_lane_is_either_reaped_or_given_never_both() {
     let start = Instant::now();
     let mut reaped_first = with_idle(0..1, start);
     assert_eq!(reaped_first.expire(start + IDLE), [0]);
-    assert_eq!(reaped_first.arrive(|| 1), Arrival::Queued(0));
+    assert_eq!(reaped_first.arrive(anywhere, || 1), Arrival::Queued(0));
     let mut given_first = with_idle(0..1, start);
-    assert_eq!(given_first.arrive(|| 1), Arrival::Lane(0));
+    assert_eq!(given_first.arrive(anywhere, || 1), Arrival::Lane(0));
     assert!(given_first.expire(start + IDLE).is_empty());
 }
 
@@ -185,10 +224,10 @@ async fn a_lane_is_either_reaped_or_given_never_both() {
 async fn draining_empties_the_pool() {
     let now = Instant::now();
     let mut state = with_idle(0..2, now);
-    assert_eq!(state.arrive(|| 0), Arrival::Lane(1));
+    assert_eq!(state.arrive(anywhere, || 0), Arrival::Lane(1));
     assert_eq!(state.drain(), [0]);
-    assert_eq!(state.arrive(|| 0), Arrival::Draining);
-    assert_eq!(state.offer(1, now), Offer::Retire(1));
+    assert_eq!(state.arrive(anywhere, || 0), Arrival::Draining);
+    assert_eq!(state.offer(1, now, anywhere), Offer::Retire(1));
     assert_eq!(state.counts(), Counts::default());
 }
 
@@ -200,11 +239,11 @@ async fn what_is_kept_is_started_uncalled_and_not_reaped() {
     for lane in 0..2 {
         assert!(state.still_wanted(Instant::now()));
         state.started();
-        state.offer(lane, start);
+        state.offer(lane, start, anywhere);
     }
     assert_eq!(state.starts(), 0);
     assert!(state.expire(start + 9 * IDLE).is_empty());
-    assert_eq!(state.arrive(|| 0), Arrival::Lane(1));
+    assert_eq!(state.arrive(anywhere, || 0), Arrival::Lane(1));
     state.retired();
     assert_eq!(state.starts(), 1, "what died is replaced");
     state.drain();
@@ -220,11 +259,11 @@ async fn what_is_beyond_the_minimum_goes_and_the_oldest_first() {
     let mut state = kept::<u32>(1, 3, 10);
     state.starts();
     state.started();
-    state.offer(0, start);
+    state.offer(0, start, anywhere);
     assert_eq!(state.next_expiry(start), Some(start + IDLE));
     state.starting += 1;
     state.started();
-    state.offer(1, start + IDLE);
+    state.offer(1, start + IDLE, anywhere);
     assert_eq!(state.expire(start + IDLE), [0]);
     assert!(state.expire(start + 9 * IDLE).is_empty());
 }
@@ -235,7 +274,7 @@ async fn after_a_failure_nothing_is_started_until_its_time_is_over() {
     let start = Instant::now();
     let mut state = state(3, 10);
     for waiter in 0..3 {
-        state.arrive(|| waiter);
+        state.arrive(anywhere, || waiter);
     }
     assert_eq!(state.starts(), 3);
     assert!(state.still_wanted(Instant::now()));
@@ -244,7 +283,7 @@ async fn after_a_failure_nothing_is_started_until_its_time_is_over() {
     assert_eq!(state.starts(), 0);
     assert!(state.hopeless().is_empty(), "after one failure they wait");
     let until = start + Duration::from_secs(1);
-    assert_eq!(state.arrive(|| 9), Arrival::BackingOff(until));
+    assert_eq!(state.arrive(anywhere, || 9), Arrival::BackingOff(until));
     assert_eq!(state.next_look(start), Some(until));
     assert_eq!(state.decide(until, Moment::Event).delta, 2);
     assert_eq!(state.start_failed(until, false), Some(1));
@@ -257,11 +296,11 @@ async fn after_a_failure_nothing_is_started_until_its_time_is_over() {
 async fn while_something_lives_callers_wait_for_it() {
     let start = Instant::now();
     let mut state = with_idle(0..1, start);
-    assert_eq!(state.arrive(|| 0), Arrival::Lane(0));
-    assert!(matches!(state.arrive(|| 1), Arrival::Queued(_)));
+    assert_eq!(state.arrive(anywhere, || 0), Arrival::Lane(0));
+    assert!(matches!(state.arrive(anywhere, || 1), Arrival::Queued(_)));
     assert_eq!(state.starts(), 1);
     assert_eq!(state.start_failed(start, false), Some(1));
-    assert!(matches!(state.arrive(|| 2), Arrival::Queued(_)));
+    assert!(matches!(state.arrive(anywhere, || 2), Arrival::Queued(_)));
     state.served();
     assert_eq!(state.starts(), 1, "a served call ends the back-off");
 }
@@ -301,6 +340,8 @@ struct World {
     next_waiter: u64,
     /// Who waits, in order, with their tickets.
     queue: VecDeque<(u64, u64)>,
+    /// How often others were served who came later.
+    passed_over: BTreeMap<u64, usize>,
     drained: bool,
 }
 
@@ -316,6 +357,7 @@ impl World {
             next_lane: 0,
             next_waiter: 0,
             queue: VecDeque::new(),
+            passed_over: BTreeMap::new(),
             drained: false,
         }
     }
@@ -331,10 +373,18 @@ impl World {
 
     fn offer(&mut self, lane: u32) {
         self.busy.retain(|l| *l != lane);
-        match self.state.offer(lane, self.now) {
+        let near = |waiter: &u64| waiter % 2 == u64::from(lane) % 2;
+        match self.state.offer(lane, self.now, near) {
             Offer::Serve(waiter, lane) => {
-                let (_, first) = self.queue.pop_front().expect("nobody waits");
-                assert_eq!(waiter, first, "waiters are served in order");
+                let position = self.queue.iter().position(|(_, w)| *w == waiter);
+                let position = position.expect("who is served waits");
+                assert!(position == 0 || near(&waiter), "passed over for nothing");
+                for (_, first) in self.queue.iter().take(position) {
+                    let passed = self.passed_over.entry(*first).or_default();
+                    *passed += 1;
+                    assert!(*passed <= NEAR * NEAR, "{first} is passed over for ever");
+                }
+                self.queue.remove(position);
                 self.gave(lane);
             }
             Offer::Idle => assert!(self.queue.is_empty(), "a lane idles while someone waits"),
@@ -347,7 +397,8 @@ impl World {
             Step::Arrive => {
                 let waiter = self.next_waiter;
                 self.next_waiter += 1;
-                match self.state.arrive(|| waiter) {
+                let near = |lane: &u32| waiter % 2 == u64::from(*lane) % 2;
+                match self.state.arrive(near, || waiter) {
                     Arrival::Lane(lane) => self.gave(lane),
                     Arrival::Queued(ticket) => {
                         self.state.joined(self.now);
