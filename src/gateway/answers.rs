@@ -11,7 +11,8 @@ use http::Response;
 use http::header::{CONNECTION, HeaderValue};
 use hyper::body::{Body, Frame, SizeHint};
 
-/// Shared within one connection, which is one task; atomics only because tasks may move.
+/// Shared within one connection, which is one task; atomics only because it is made on one thread
+/// and runs on another.
 #[derive(Debug, Default)]
 pub(super) struct Answers {
     count: AtomicU64,

@@ -19,7 +19,7 @@ use super::respond::{Failure, is_v1};
 use super::target::Target;
 use super::{body, headers, sniff};
 use crate::format::{CallRequest, RequestBody, Via};
-use crate::invoke::{CallResponse, Fault, Invoker, ResponseBody};
+use crate::invoke::{CallResponse, Invoker, ResponseBody};
 use crate::model::{CallId, Callable};
 use crate::store::{Catalog, Miss};
 
@@ -152,19 +152,15 @@ impl Gateway {
         Ok(response.map(Either::Left))
     }
 
-    /// Where it takes its time, and keeps connections of its own, no call waits for it.
+    /// On the main runtime: no call waits for what the API does.
     async fn control(&self, request: Request<Incoming>) -> Result<Response<Body>, Infallible> {
         let answer = self.control.clone().oneshot(request);
-        match AbortOnDropHandle::new(self.main.spawn(answer)).await {
-            Ok(response) => Ok(response?.map(Either::Right)),
-            Err(error) => match error.try_into_panic() {
-                Ok(panic) => std::panic::resume_unwind(panic),
-                Err(_) => {
-                    let refusal = Failure::Fault(Fault::ShuttingDown).response(false);
-                    Ok(refusal.map(ResponseBody::from).map(Either::Left))
-                }
-            },
-        }
+        let answer = AbortOnDropHandle::new(self.main.spawn(answer));
+        // Only its own drop aborts it.
+        let response = answer
+            .await
+            .unwrap_or_else(|error| std::panic::resume_unwind(error.into_panic()));
+        Ok(response?.map(Either::Right))
     }
 
     async fn invoke(

@@ -1,9 +1,9 @@
 //! Keeps a task that wakes itself from going through the scheduler.
 //!
 //! hyper wakes its own task each time the service takes a piece of a request's body. The task runs
-//! already, so the runtime puts it back into its queue, and wakes another thread to help with what
-//! then looks like more work: two switches for nothing, at each call. Here such a wake-up means
-//! that the future is polled once more at once.
+//! already, so the runtime puts it back into its queue, behind all others and whatever the kernel has
+//! to tell of them: a turn for nothing, at each call. Here such a wake-up means that the future is
+//! polled once more at once.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, Ordering};

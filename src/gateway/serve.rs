@@ -78,14 +78,12 @@ pub async fn serve(listener: TcpListener, gateway: Arc<Gateway>, workers: &Worke
             Ok((stream, _)) => {
                 pause = ACCEPT_PAUSE;
                 let (gateway, stop) = (gateway.clone(), stop.clone());
-                let (Some(place), Ok(stream)) = (workers.place(), stream.into_std()) else {
-                    continue;
-                };
+                let place = workers.place();
                 let runtime = place.runtime.clone();
                 let served = async move {
                     let _held = (permit, place);
-                    // Whoever polls it hears of it first.
-                    match TcpStream::from_std(stream) {
+                    // The runtime that serves it has to be the one that hears of it.
+                    match stream.into_std().and_then(TcpStream::from_std) {
                         Ok(stream) => connection(stream, gateway, stop).await,
                         Err(error) => tracing::warn!(%error, "cannot serve a connection"),
                     }

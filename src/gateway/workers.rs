@@ -7,11 +7,11 @@ use tokio_util::sync::{CancellationToken, DropGuard};
 
 /// The threads that serve callers, one for each processor.
 ///
-/// Each has a runtime of its own, and a connection stays with one of them: whatever its calls wait
-/// for is polled by the thread that goes on with them, and wakes no other. Everything else, whatever
-/// starts containers, stores or decides, is for the runtime that these were started from.
+/// Each has a runtime of its own, and a connection stays with one of them: the thread that goes on
+/// with a call is the one that hears of what the call waits for, and mostly no other is woken.
+/// Everything else, whatever starts containers or stores, is for the main runtime.
 ///
-/// Dropping this ends the threads and what is left of their connections.
+/// Dropping this tells the threads to end, and drops what is left of their connections.
 #[derive(Debug)]
 pub struct Workers {
     workers: Vec<Worker>,
@@ -28,23 +28,25 @@ impl Workers {
     /// Starts the threads.
     pub fn start() -> io::Result<Self> {
         let ends = CancellationToken::new();
+        let guard = ends.clone().drop_guard();
         let count = std::thread::available_parallelism().map_or(1, usize::from);
         let workers: io::Result<_> = (0..count).map(|_| Worker::start(ends.clone())).collect();
         Ok(Self {
             workers: workers?,
-            _ends: ends.drop_guard(),
+            _ends: guard,
         })
     }
 
     /// A place with the worker that has the fewest connections.
-    pub(super) fn place(&self) -> Option<Place> {
+    pub(super) fn place(&self) -> Place {
         let load = |worker: &&Worker| worker.connections.load(Ordering::Relaxed);
-        let worker = self.workers.iter().min_by_key(load)?;
+        let least = self.workers.iter().min_by_key(load);
+        let worker = least.expect("there is one for each processor");
         worker.connections.fetch_add(1, Ordering::Relaxed);
-        Some(Place {
+        Place {
             runtime: worker.runtime.clone(),
             connections: worker.connections.clone(),
-        })
+        }
     }
 }
 
@@ -83,7 +85,7 @@ mod tests {
     fn connections_are_spread_evenly_also_after_some_have_ended() {
         let workers = Workers::start().unwrap();
         let count = workers.workers.len();
-        let mut places: Vec<_> = (0..3 * count).filter_map(|_| workers.place()).collect();
+        let mut places: Vec<_> = (0..3 * count).map(|_| workers.place()).collect();
         let loads = || {
             let loads = workers.workers.iter().map(|w| &w.connections);
             loads.map(|n| n.load(Ordering::Relaxed)).collect::<Vec<_>>()
@@ -96,7 +98,7 @@ mod tests {
     #[tokio::test]
     async fn what_is_left_ends_with_the_threads() {
         let workers = Workers::start().unwrap();
-        let place = workers.place().unwrap();
+        let place = workers.place();
         let (sender, receiver) = tokio::sync::oneshot::channel::<()>();
         place.runtime.spawn(async move {
             std::future::pending::<()>().await;

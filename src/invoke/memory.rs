@@ -23,7 +23,7 @@ impl Memory {
     pub fn new(recorder: Recorder, max_log_bytes: usize) -> Self {
         Self {
             recorder,
-            syslog: Syslog::default(),
+            syslog: Syslog::new(),
             max_log_bytes,
         }
     }

@@ -28,6 +28,7 @@ pub use docker::DockerLauncher;
 pub use process::ProcessLauncher;
 pub use socket::Socket;
 pub use stderr::Stderr;
+pub(crate) use stdio::register;
 pub use stdio::{Now, Stdin, Stdout};
 pub use supervise::{Control, Exit, Loss};
 pub use usage::Gauge;

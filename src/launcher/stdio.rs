@@ -5,6 +5,7 @@ use std::pin::Pin;
 use std::task::{Context, Poll, Waker};
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::net::UnixStream;
 use tokio::net::unix::{OwnedReadHalf, OwnedWriteHalf, pipe};
 
 use crate::launcher::Channel;
@@ -128,18 +129,6 @@ impl Stdin {
         }
     }
 
-    /// Has the current runtime hear of a pipe. After an error nothing can be written.
-    pub(crate) fn register(&mut self) -> io::Result<()> {
-        *self = match std::mem::replace(self, Self::Closed) {
-            Self::Pipe(pipe) => {
-                let pipe = pipe.into_nonblocking_fd()?;
-                Self::Pipe(pipe::Sender::from_owned_fd_unchecked(pipe)?)
-            }
-            other => other,
-        };
-        Ok(())
-    }
-
     /// Makes room for a body of `bytes`. Best effort: a host that refuses is only slower.
     pub fn make_room(&self, bytes: u64) {
         if let Self::Pipe(pipe) = self {
@@ -168,7 +157,7 @@ impl Stdout {
         match self {
             Self::Pipe(pipe) => Some(pipe.as_fd()),
             Self::Socket(socket) => {
-                let socket: &tokio::net::UnixStream = socket.as_ref();
+                let socket: &UnixStream = socket.as_ref();
                 Some(socket.as_fd())
             }
             Self::Stream(_) | Self::Closed => None,
@@ -186,7 +175,7 @@ impl Stdout {
                 Err(_) => Now::Ended,
             },
             Self::Socket(socket) => {
-                let socket: &tokio::net::UnixStream = socket.as_ref();
+                let socket: &UnixStream = socket.as_ref();
                 match rustix::net::recv(socket, buf, rustix::net::RecvFlags::DONTWAIT) {
                     Ok((0, _)) => Now::Ended,
                     Ok((n, _)) => Now::Spoke(n),
@@ -210,18 +199,6 @@ impl Stdout {
         }
     }
 
-    /// As [`Stdin::register`]; after an error nothing can be read.
-    pub(crate) fn register(&mut self) -> io::Result<()> {
-        *self = match std::mem::replace(self, Self::Closed) {
-            Self::Pipe(pipe) => {
-                let pipe = pipe.into_nonblocking_fd()?;
-                Self::Pipe(pipe::Receiver::from_owned_fd_unchecked(pipe)?)
-            }
-            other => other,
-        };
-        Ok(())
-    }
-
     /// Makes room for a body of `bytes`, as [`Stdin::make_room`].
     pub fn make_room(&self, bytes: u64) {
         if let Self::Pipe(pipe) = self {
@@ -240,8 +217,33 @@ impl AsyncRead for Stdout {
     }
 }
 
+/// Has the current runtime hear of both, where they are the kernel's. After an error they are closed.
+pub(crate) fn register(stdin: &mut Stdin, stdout: &mut Stdout) -> io::Result<()> {
+    let ends = (
+        std::mem::replace(stdin, Stdin::Closed),
+        std::mem::replace(stdout, Stdout::Closed),
+    );
+    (*stdin, *stdout) = match ends {
+        (Stdin::Pipe(input), Stdout::Pipe(output)) => {
+            let (input, output) = (input.into_nonblocking_fd()?, output.into_nonblocking_fd()?);
+            (
+                Stdin::Pipe(pipe::Sender::from_owned_fd_unchecked(input)?),
+                Stdout::Pipe(pipe::Receiver::from_owned_fd_unchecked(output)?),
+            )
+        }
+        (Stdin::Socket(write), Stdout::Socket(read)) => {
+            let socket = read.reunite(write).map_err(io::Error::other)?;
+            let socket = UnixStream::from_std(socket.into_std()?)?;
+            let (read, write) = socket.into_split();
+            (Stdin::Socket(write), Stdout::Socket(read))
+        }
+        others => others,
+    };
+    Ok(())
+}
+
 /// What the peer of a unix socket has not read yet, as the kernel accounts for it.
-fn in_flight(socket: &tokio::net::UnixStream) -> Option<u64> {
+fn in_flight(socket: &UnixStream) -> Option<u64> {
     /// SIOCOUTQ, see unix(7).
     const OUTQ: rustix::ioctl::Opcode = 0x5411;
 
@@ -342,32 +344,48 @@ mod tests {
         Builder::new_current_thread().enable_all().build().unwrap()
     }
 
-    #[test]
-    fn pipes_that_moved_to_another_runtime_do_without_the_first() {
+    /// Asks `ping` of whoever answers at the other ends, over ends that came from another runtime.
+    fn ask_elsewhere(make: impl AsyncFnOnce() -> (Stdin, Stdout)) -> String {
         let (first, second) = (runtime(), runtime());
-        let mut pipes = first.block_on(async { Pipes::new(Channel::Stdio).unwrap() });
-        let theirs = pipes.theirs.drain(..2).map(std::fs::File::from);
-        let mut theirs: Vec<_> = theirs.collect();
-        second.block_on(async {
-            pipes.stdin.register().unwrap();
-            pipes.stdout.register().unwrap();
-        });
-        drop(pipes.stderr);
+        let (mut stdin, mut stdout) = first.block_on(make());
+        second
+            .block_on(async { register(&mut stdin, &mut stdout) })
+            .unwrap();
         drop(first);
-        let function = std::thread::spawn(move || {
-            let mut asked = [0; 4];
-            theirs[0].read_exact(&mut asked).unwrap();
-            theirs[1].write_all(&asked).unwrap();
-        });
-        let answer = second.block_on(async {
+        second.block_on(async {
             let part = [IoSlice::new(b"ping")];
-            let wrote = std::future::poll_fn(|cx| pipes.stdin.poll_write(cx, &part));
+            let wrote = std::future::poll_fn(|cx| stdin.poll_write(cx, &part));
             assert_eq!(wrote.await.unwrap(), 4);
             let mut answer = String::new();
-            pipes.stdout.read_to_string(&mut answer).await.unwrap();
+            stdout.read_to_string(&mut answer).await.unwrap();
             answer
+        })
+    }
+
+    /// Says what it hears.
+    fn echo(mut from: impl Read + Send + 'static, mut to: impl Write + Send + 'static) {
+        std::thread::spawn(move || {
+            let mut asked = [0; 4];
+            from.read_exact(&mut asked).unwrap();
+            to.write_all(&asked).unwrap();
         });
-        assert_eq!(answer, "ping");
-        function.join().unwrap();
+    }
+
+    #[test]
+    fn what_moved_to_another_runtime_does_without_the_first() {
+        let pipes = ask_elsewhere(async || {
+            let mut pipes = Pipes::new(Channel::Stdio).unwrap();
+            let mut theirs = pipes.theirs.drain(..2).map(std::fs::File::from);
+            echo(theirs.next().unwrap(), theirs.next().unwrap());
+            (pipes.stdin, pipes.stdout)
+        });
+        let socket = ask_elsewhere(async || {
+            let (ours, theirs) = std::os::unix::net::UnixStream::pair().unwrap();
+            ours.set_nonblocking(true).unwrap();
+            echo(theirs.try_clone().unwrap(), theirs);
+            let (read, write) = UnixStream::from_std(ours).unwrap().into_split();
+            (Stdin::Socket(write), Stdout::Socket(read))
+        });
+        assert_eq!((&*pipes, &*socket), ("ping", "ping"));
     }
 }

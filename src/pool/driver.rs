@@ -259,11 +259,8 @@ impl Pool {
             let (mut slot, idled) = match arrival {
                 Arrival::Lane(lane) => (Slot::new(self, lane), true),
                 Arrival::Queued(ticket) => {
-                    if !moves_on {
-                        self.adjust(Moment::Event);
-                    }
                     let place = place.expect("who is queued was made a waiter");
-                    (self.wait(ticket, place).await?, false)
+                    (self.wait(ticket, place, moves_on).await?, false)
                 }
                 Arrival::Full => return Err(PoolError::Full(self.config.max_waiting)),
                 Arrival::BackingOff(until) => return Err(self.inner.lock().refusal(until)),
@@ -289,8 +286,12 @@ impl Pool {
         self: &Arc<Self>,
         ticket: u64,
         receiver: oneshot::Receiver<Result<Slot, PoolError>>,
+        moves_on: bool,
     ) -> Result<Slot, PoolError> {
         let _place = Place { pool: self, ticket };
+        if !moves_on {
+            self.adjust(Moment::Event);
+        }
         match tokio::time::timeout(self.config.max_wait, receiver).await {
             Ok(Ok(result)) => result,
             Ok(Err(_)) => Err(PoolError::Draining),

@@ -11,7 +11,9 @@ use tokio::time::Instant;
 
 use super::starts::Charge;
 use crate::alarm::Alarm;
-use crate::launcher::{Control, Exit, Gauge, Instance, Now, Socket, Stderr, Stdin, Stdout};
+use crate::launcher::{
+    Control, Exit, Gauge, Instance, Now, Socket, Stderr, Stdin, Stdout, register,
+};
 
 /// A connection to a function's socket is not used after it rested for this long: the function
 /// may be about to end it, and a request on its way would be lost. As Fn does.
@@ -46,7 +48,7 @@ pub struct Lane {
     frozen: bool,
     /// Neither stdout nor stderr held anything when last asked for a call that has yet to begin.
     silent: bool,
-    /// The runtime that hears of its pipes.
+    /// The runtime that hears of its stdin and stdout, where those are the kernel's.
     home: runtime::Id,
     stderr: Arc<Stderr>,
     control: Control,
@@ -121,20 +123,15 @@ impl Lane {
         self.home
     }
 
-    /// From here on `home`, which has to be the current runtime, hears of its pipes: another one
-    /// would have to wake the task that waits for them.
+    /// From here on `home`, which has to be the current runtime, hears of its stdin and stdout. One
+    /// that runs on another thread would have to wake this one at each step of a call.
     pub(super) fn move_to(&mut self, home: runtime::Id) -> io::Result<()> {
         if self.home == home {
             return Ok(());
         }
         self.home = home;
         self.alarm = Alarm::default();
-        if self.socket.is_some() {
-            self.disconnect();
-            return Ok(());
-        }
-        self.stdin.register()?;
-        self.stdout.register()
+        register(&mut self.stdin, &mut self.stdout)
     }
 
     /// Uses a new connection to the function's socket from here on.

@@ -4,6 +4,7 @@ use std::sync::atomic::{AtomicBool, Ordering, fence};
 use std::sync::{Arc, OnceLock, Weak};
 use std::time::Duration;
 
+use futures_util::FutureExt;
 use parking_lot::Mutex;
 use tokio::runtime::Handle;
 use tokio::sync::oneshot;
@@ -98,36 +99,33 @@ impl Starts {
     /// Runs `task` until it ends or [`close`](Self::close) is called, whichever is first, on the
     /// runtime that this was made on.
     pub fn spawn(&self, task: impl Future<Output = ()> + Send + 'static) {
-        self.tasks.spawn_on(self.until_closing(task), &self.main);
+        let task = self.until_closing(task);
+        self.tasks.spawn_on(task.map(drop), &self.main);
     }
 
     /// As [`spawn`](Self::spawn) on the caller's own runtime: for what goes on with a call.
     pub fn spawn_here(&self, task: impl Future<Output = ()> + Send + 'static) {
-        self.tasks.spawn(self.until_closing(task));
+        self.tasks.spawn(self.until_closing(task).map(drop));
     }
 
-    /// Waits for what `task` comes to, which runs as with [`spawn`](Self::spawn). Dropping the future
-    /// calls it off.
+    /// Waits for what `task` comes to, which runs as with [`spawn`](Self::spawn); `None` once that has
+    /// been called off. Dropping the future does so, too.
     pub(super) async fn run<T: Send + 'static>(
         &self,
         task: impl Future<Output = T> + Send + 'static,
     ) -> Option<T> {
-        let (sender, receiver) = oneshot::channel();
-        let run = self.tasks.track_future(self.until_closing(async move {
-            let _ = sender.send(task.await);
-        }));
-        let _called_off = AbortOnDropHandle::new(self.main.spawn(run));
-        receiver.await.ok()
+        let run = self.tasks.track_future(self.until_closing(task));
+        let run = AbortOnDropHandle::new(self.main.spawn(run));
+        // Only its own drop aborts it.
+        run.await
+            .unwrap_or_else(|error| std::panic::resume_unwind(error.into_panic()))
     }
 
-    fn until_closing(
+    fn until_closing<F: Future>(
         &self,
-        task: impl Future<Output = ()> + Send + 'static,
-    ) -> impl Future<Output = ()> + Send + 'static {
-        let closing = self.closing.clone();
-        async move {
-            tokio::select! { () = task => {}, () = closing.cancelled() => {} }
-        }
+        task: F,
+    ) -> impl Future<Output = Option<F::Output>> + use<F> {
+        self.closing.clone().run_until_cancelled_owned(task)
     }
 
     /// Whether [`close`](Self::close) was called.

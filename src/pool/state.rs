@@ -12,8 +12,8 @@ use super::backoff::Backoff;
 use super::scale::{Decision, Moment, Reason, Scaler, Vote};
 use super::turnover::Turnover;
 
-/// How many are looked at for one that is near, and how often in a row the first who waits is
-/// passed over for it.
+/// How many are looked at for one that is near, and how often in a row at most the first who waits
+/// is passed over for another.
 const NEAR: usize = 4;
 
 /// Bounds of one pool.
@@ -148,7 +148,9 @@ impl<L, W> State<L, W> {
 
     fn take_idle(&mut self, near: impl Fn(&L) -> bool) -> Option<L> {
         let mut last = self.idle.iter().rev().take(NEAR);
-        let back = last.position(|idle| near(&idle.lane)).unwrap_or(0);
+        // To thaw one costs more than to be far away.
+        let fit = |idle: &Idle<L>| !idle.frozen && near(&idle.lane);
+        let back = last.position(fit).unwrap_or(0);
         let at = self.idle.len().checked_sub(back + 1)?;
         self.idle.remove(at).map(|idle| idle.lane)
     }

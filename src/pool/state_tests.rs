@@ -72,6 +72,16 @@ async fn one_of_the_lanes_used_last_is_given_to_who_is_near_it() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_lane_that_is_frozen_is_not_taken_for_being_near() {
+    let begin = Instant::now();
+    let mut state = with_idle(0..2, begin);
+    state.bounds.freeze_after = Some(IDLE);
+    assert_eq!(state.freeze_due(begin + IDLE).count(), 1);
+    assert_eq!(state.arrive(|lane| *lane == 0, || 0), Arrival::Lane(1));
+    assert_eq!(state.arrive(|lane| *lane == 0, || 0), Arrival::Lane(0));
+}
+
+#[tokio::test(start_paused = true)]
 async fn who_waits_is_passed_over_for_who_is_near_but_not_for_ever() {
     let now = Instant::now();
     let mut state = with_idle(0..1, now);

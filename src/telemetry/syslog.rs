@@ -13,6 +13,7 @@ use std::time::Duration;
 use parking_lot::Mutex;
 use tokio::io::AsyncWriteExt;
 use tokio::net::{TcpStream, UdpSocket};
+use tokio::runtime::Handle;
 use tokio::sync::mpsc;
 use tokio_util::task::TaskTracker;
 
@@ -43,14 +44,26 @@ pub struct SyslogEntry {
 }
 
 /// All syslog servers in use.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Syslog {
     servers: Mutex<HashMap<String, mpsc::Sender<SyslogEntry>>>,
     tasks: TaskTracker,
+    /// Where the servers are written to.
+    main: Handle,
     dropped: Arc<AtomicU64>,
 }
 
 impl Syslog {
+    /// Sends from the current runtime, whoever asks for it.
+    pub fn new() -> Self {
+        Self {
+            servers: Mutex::default(),
+            tasks: TaskTracker::new(),
+            main: Handle::current(),
+            dropped: Arc::default(),
+        }
+    }
+
     /// Sends `entry` to the server at `url`, `udp://host:port` or `tcp://host:port`, soon.
     pub fn send(&self, url: &str, entry: SyslogEntry) {
         let mut servers = self.servers.lock();
@@ -62,7 +75,7 @@ impl Syslog {
                     url: url.to_owned(),
                     dropped: self.dropped.clone(),
                 };
-                self.tasks.spawn(server.run(entries));
+                self.tasks.spawn_on(server.run(entries), &self.main);
                 servers.insert(url.to_owned(), sender.clone());
                 sender
             }
@@ -245,7 +258,7 @@ mod tests {
     async fn lines_arrive_over_udp() {
         let server = UdpSocket::bind("127.0.0.1:0").await.unwrap();
         let url = format!("udp://{}", server.local_addr().unwrap());
-        let syslog = Syslog::default();
+        let syslog = Syslog::new();
         syslog.send(&url, entry("first\nsecond\n"));
         let mut buf = [0; 1024];
         for line in ["first", "second"] {
@@ -260,7 +273,7 @@ mod tests {
         let server = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = server.local_addr().unwrap();
         let url = format!("tcp://{address}");
-        let syslog = Syslog::default();
+        let syslog = Syslog::new();
         syslog.send(&url, entry("first\n"));
         let (stream, _) = server.accept().await.unwrap();
         let mut lines = BufReader::new(stream).lines();
@@ -290,7 +303,7 @@ mod tests {
     // I6: a sink that is down costs lines, never calls.
     #[tokio::test(start_paused = true)]
     async fn a_server_that_is_not_there_costs_lines_only() {
-        let syslog = Syslog::default();
+        let syslog = Syslog::new();
         for _ in 0..2 * QUEUE {
             syslog.send("tcp+tls://127.0.0.1:1", entry("lost\n"));
         }
