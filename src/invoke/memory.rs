@@ -2,6 +2,8 @@
 
 use std::sync::Arc;
 
+use tokio::runtime::Handle;
+
 use super::traffic::InFlight;
 use crate::invoke::Fault;
 use crate::launcher::Stderr;
@@ -23,7 +25,7 @@ impl Memory {
     pub fn new(recorder: Recorder, max_log_bytes: usize) -> Self {
         Self {
             recorder,
-            syslog: Syslog::new(),
+            syslog: Syslog::new(Handle::current()),
             max_log_bytes,
         }
     }

@@ -54,12 +54,12 @@ pub struct Syslog {
 }
 
 impl Syslog {
-    /// Sends from the current runtime, whoever asks for it.
-    pub fn new() -> Self {
+    /// Sends from the runtime `main`, whoever asks for it.
+    pub fn new(main: Handle) -> Self {
         Self {
             servers: Mutex::default(),
             tasks: TaskTracker::new(),
-            main: Handle::current(),
+            main,
             dropped: Arc::default(),
         }
     }
@@ -258,7 +258,7 @@ mod tests {
     async fn lines_arrive_over_udp() {
         let server = UdpSocket::bind("127.0.0.1:0").await.unwrap();
         let url = format!("udp://{}", server.local_addr().unwrap());
-        let syslog = Syslog::new();
+        let syslog = Syslog::new(Handle::current());
         syslog.send(&url, entry("first\nsecond\n"));
         let mut buf = [0; 1024];
         for line in ["first", "second"] {
@@ -273,7 +273,7 @@ mod tests {
         let server = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = server.local_addr().unwrap();
         let url = format!("tcp://{address}");
-        let syslog = Syslog::new();
+        let syslog = Syslog::new(Handle::current());
         syslog.send(&url, entry("first\n"));
         let (stream, _) = server.accept().await.unwrap();
         let mut lines = BufReader::new(stream).lines();
@@ -303,7 +303,7 @@ mod tests {
     // I6: a sink that is down costs lines, never calls.
     #[tokio::test(start_paused = true)]
     async fn a_server_that_is_not_there_costs_lines_only() {
-        let syslog = Syslog::new();
+        let syslog = Syslog::new(Handle::current());
         for _ in 0..2 * QUEUE {
             syslog.send("tcp+tls://127.0.0.1:1", entry("lost\n"));
         }
