@@ -12,9 +12,12 @@ use super::backoff::Backoff;
 use super::scale::{Decision, Moment, Reason, Scaler, Vote};
 use super::turnover::Turnover;
 
-/// How many are looked at for one that is near, and how often in a row at most the first who waits
-/// is passed over for another.
-const NEAR: usize = 4;
+/// How many of the lanes used last are looked at for one that is near.
+const LATEST: usize = 4;
+
+/// How many of those who wait are looked at for one who is near, and how often in a row at most the
+/// first of them is passed over.
+const FOREMOST: usize = 16;
 
 /// Bounds of one pool.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -147,7 +150,7 @@ impl<L, W> State<L, W> {
     }
 
     fn take_idle(&mut self, near: impl Fn(&L) -> bool) -> Option<L> {
-        let mut last = self.idle.iter().rev().take(NEAR);
+        let mut last = self.idle.iter().rev().take(LATEST);
         // To thaw one costs more than to be far away.
         let fit = |idle: &Idle<L>| !idle.frozen && near(&idle.lane);
         let back = last.position(fit).unwrap_or(0);
@@ -293,7 +296,7 @@ impl<L, W> State<L, W> {
     }
 
     /// A busy lane is free. Returns who gets it, or makes it idle. Who has waited for longest does,
-    /// but for a few who are `near` it.
+    /// but for a few who are `near` it, where that costs the first no time to speak of.
     ///
     /// The lane stays busy if a waiter is returned; should that waiter be gone, offer again.
     pub(super) fn offer(
@@ -325,10 +328,12 @@ impl<L, W> State<L, W> {
     }
 
     fn take_waiting(&mut self, near: impl Fn(&W) -> bool) -> Option<W> {
-        let mut first = self.waiting.iter().take(NEAR);
-        let at = match self.passed_over {
-            NEAR => 0,
-            _ => first.position(|(_, waiter)| near(waiter)).unwrap_or(0),
+        let most = self.turnover.patience(FOREMOST);
+        let mut foremost = self.waiting.iter().take(FOREMOST);
+        let at = if self.passed_over < most {
+            foremost.position(|(_, waiter)| near(waiter)).unwrap_or(0)
+        } else {
+            0
         };
         self.passed_over = if at == 0 { 0 } else { self.passed_over + 1 };
         self.waiting.remove(at).map(|(_, waiter)| waiter)

@@ -6,6 +6,8 @@ use tokio::time::Instant;
 const BRIEF: Duration = Duration::from_millis(10);
 /// Nor is who waits for less than half of what a start takes; but this is long in any case.
 const LONG: Duration = Duration::from_millis(250);
+/// How much longer somebody may wait so that others are served where it costs less.
+const PATIENCE: Duration = Duration::from_millis(1);
 
 /// How fast a queue moves.
 #[derive(Debug)]
@@ -71,6 +73,13 @@ impl Turnover {
         let moves = self.last.is_some_and(|last| now < last + self.brief);
         let waiting = u32::try_from(waiting).unwrap_or(u32::MAX);
         moves && self.pace.saturating_mul(waiting) < self.brief
+    }
+
+    /// How many others, at most `most`, may be served before somebody whose turn it is: none where
+    /// each of them would take long.
+    pub(super) fn patience(&self, most: usize) -> usize {
+        let fit = PATIENCE.as_nanos() / self.pace.as_nanos().max(1);
+        usize::try_from(fit).map_or(most, |fit| fit.min(most))
     }
 
     /// When to look whether a queue stands still that moved at `now`, whatever was found of it.
@@ -152,6 +161,25 @@ mod tests {
         }
         turnover.passed(now);
         assert!(turnover.is_brief(1, now));
+    }
+
+    #[test]
+    fn who_is_first_waits_for_others_only_where_they_take_no_time() {
+        let mut turnover = Turnover::default();
+        let mut now = Instant::now();
+        assert_eq!(turnover.patience(16), 0, "nothing is known yet");
+        for (pause, served) in [(0, 16), (20, 16), (100, 10), (400, 2), (1100, 0)] {
+            for _ in 0..200 {
+                now += Duration::from_micros(pause);
+                turnover.passed(now);
+            }
+            assert_eq!(turnover.patience(16), served, "{pause} us");
+        }
+        for _ in 0..200 {
+            turnover.passed(now);
+        }
+        turnover.passed(now + Duration::from_millis(50));
+        assert_eq!(turnover.patience(16), 0, "it has become slow at once");
     }
 
     #[test]
