@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::{Extensions, HeaderMap, HeaderValue, Method};
+use http::{Extensions, HeaderMap, HeaderName, HeaderValue, Method};
 use wire::RequestHead;
 
 use crate::body::Body;
@@ -220,15 +220,19 @@ impl Call {
     }
 }
 
-/// The call's id. Fn spells it with underscores in its first format and with dashes in later ones.
+/// The call's id in Fn's first format.
+pub(crate) const FIRST_CALL_ID: HeaderName = HeaderName::from_static("fn_call_id");
+/// The call's id in later ones, and in every answer.
+pub(crate) const CALL_ID: HeaderName = HeaderName::from_static("fn-call-id");
+/// What the caller asked for.
+pub(crate) const URL: HeaderName = HeaderName::from_static("fn_request_url");
+
 pub(crate) fn id(headers: &HeaderMap) -> Option<&HeaderValue> {
-    headers
-        .get("fn_call_id")
-        .or_else(|| headers.get("fn-call-id"))
+    headers.get(FIRST_CALL_ID).or_else(|| headers.get(CALL_ID))
 }
 
 fn url<'a>(headers: &'a HeaderMap, target: &'a str) -> &'a str {
-    let url = headers.get("fn_request_url");
+    let url = headers.get(URL);
     url.and_then(|url| url.to_str().ok()).unwrap_or(target)
 }
 

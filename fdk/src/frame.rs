@@ -10,14 +10,13 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use serde_json::value::RawValue;
 use wire::{JsonScanner, RequestHead};
 
+use crate::call::{FIRST_CALL_ID, URL};
 use crate::error::{Error, Result};
 use crate::input::Joined;
 use crate::output::Asked;
 use crate::source::{Arrival, Reader, head};
 
-const CALL_ID: HeaderName = HeaderName::from_static("fn_call_id");
 const DEADLINE: HeaderName = HeaderName::from_static("fn_deadline");
-const URL: HeaderName = HeaderName::from_static("fn_request_url");
 
 #[derive(Default, Deserialize)]
 #[serde(default)]
@@ -112,7 +111,7 @@ fn request(
     let mut headers = protocol.headers;
     let url = &protocol.request_url;
     let own = [
-        (CALL_ID, Some(id)),
+        (FIRST_CALL_ID, Some(id)),
         (DEADLINE, deadline),
         (URL, Some(url.as_str()).filter(|url| !url.is_empty())),
         (CONTENT_TYPE, content_type.filter(|kind| !kind.is_empty())),

@@ -1,6 +1,6 @@
 //! What a program tells of its functions.
 
-use http::{HeaderMap, StatusCode};
+use http::{HeaderMap, HeaderName, StatusCode};
 use serde::Serialize;
 
 use crate::app::{App, Entry};
@@ -12,8 +12,10 @@ const CONTENT_TYPE: &str = "application/vnd.fn.index+json";
 /// Whether the server asks for the functions rather than for one of them to run. Not every server
 /// keeps callers from sending this, so it counts only where it [is all](is_all) that is asked.
 pub(crate) fn is_asked(headers: &HeaderMap) -> bool {
+    const CONTROL: HeaderName = HeaderName::from_static("fn-control");
+
     headers
-        .get("fn-control")
+        .get(CONTROL)
         .is_some_and(|value| value.as_bytes() == b"index")
 }
 

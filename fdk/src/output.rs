@@ -3,10 +3,10 @@
 use std::io::{self, Write};
 
 use bytes::{Bytes, BytesMut};
-use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode};
+use http::{HeaderMap, HeaderValue, Method, StatusCode};
 use wire::{BodyLength, RequestHead};
 
-use crate::call;
+use crate::call::{self, CALL_ID};
 use crate::error::Result;
 use crate::log::Line;
 use crate::response::Framing;
@@ -14,9 +14,6 @@ use crate::stream::preferred;
 
 /// Up to here a body is copied behind its head and both leave in one write.
 const JOINED_BYTES: usize = 64 * 1024;
-
-/// The server compares it with the id it gave to the call.
-const CALL_ID: HeaderName = HeaderName::from_static("fn-call-id");
 
 /// What the answer has to know of the call that waits for it.
 #[derive(Debug, Clone)]

@@ -17,7 +17,7 @@ use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode};
 use rustix::event::{PollFd, PollFlags, poll};
 use wire::{BodyLength, RequestHead};
 
-use crate::call::target_of;
+use crate::call::{self, target_of};
 use crate::error::{Error, Result};
 use crate::frame;
 use crate::input::Input;
@@ -584,7 +584,7 @@ fn unwrap(head: RequestHead) -> Result<(RequestHead, bool)> {
         headers.try_append(own.clone(), value.clone())?;
         last = Some(own);
     }
-    headers.try_insert(HeaderName::from_static("fn_request_url"), url)?;
+    headers.try_insert(call::URL, url)?;
     let head = RequestHead {
         method,
         target,
