@@ -61,11 +61,19 @@ const FENCES: [(&str, &[&str]); 10] = [
         "hyper",
         &[
             "src/gateway/",
+            "src/launcher/docker/attach.rs",
             "src/cli/fake_server.rs",
             "fdk/tests/compat_01.rs",
         ],
     ),
-    ("hyper_util", &["src/gateway/", "src/cli/fake_server.rs"]),
+    (
+        "hyper_util",
+        &[
+            "src/gateway/",
+            "src/launcher/docker/attach.rs",
+            "src/cli/fake_server.rs",
+        ],
+    ),
 ];
 
 /// The engines, which everybody but the composition root knows as a `Launcher` only.

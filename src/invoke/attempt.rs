@@ -158,7 +158,7 @@ impl Run {
         // Without a type, the start of the body has to tell what it is.
         let typed = head.headers.contains_key(http::header::CONTENT_TYPE);
         let wait = match self.slot.stdout {
-            Stdout::Stream(_) => ENGINES_LINGER,
+            Stdout::Engine(_) => ENGINES_LINGER,
             _ => LINGER,
         };
         let mut linger = pin!(None);

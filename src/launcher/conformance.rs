@@ -99,6 +99,7 @@ async fn conformance(launcher: &dyn Launcher, image: impl Fn(Behaviour) -> Optio
         bytes_travel_both_ways(launcher, &image(Cat).unwrap()).await;
         large_bodies_travel_both_ways_at_once(launcher, &image(Cat).unwrap()).await;
         closing_stdin_ends_the_function(launcher, &image(Cat).unwrap()).await;
+        what_was_written_before_the_end_waits_for_who_reads(launcher, &image(Cat).unwrap()).await;
         the_exit_code_is_reported(launcher, &image(Exit7).unwrap()).await;
         stderr_lines_are_kept(launcher, &image(TalksToStderr).unwrap(), &["one", "two"]).await;
         a_deaf_function_fills_its_pipe_and_is_killed(launcher, &image(Deaf).unwrap()).await;
@@ -163,12 +164,37 @@ async fn closing_stdin_ends_the_function(launcher: &dyn Launcher, image: &str) {
     assert_eq!(control.autopsy().await, Exit::Code(0));
 }
 
+// A caller may be slower than the function's end.
+async fn what_was_written_before_the_end_waits_for_who_reads(launcher: &dyn Launcher, image: &str) {
+    let Instance {
+        mut stdin,
+        mut stdout,
+        control,
+        ..
+    } = launch(launcher, image).await.unwrap();
+    // As much as a pipe holds, or an engine reads ahead.
+    let bytes = if launcher.kind() == "fake" {
+        32 << 10
+    } else {
+        800 << 10
+    };
+    let body = vec![b'x'; bytes];
+    stdin.make_room(bytes as u64);
+    stdout.make_room(bytes as u64);
+    write(&mut stdin, &body).await;
+    close(stdin).await;
+    control.close(true);
+    assert_eq!(control.ended().await, Exit::Code(0));
+    assert_eq!(read(&mut stdout, usize::MAX).await.len(), bytes);
+}
+
 async fn close(stdin: Stdin) {
     match stdin {
         Stdin::Pipe(pipe) => drop(pipe),
         // The other half of the connection lives on, so end of file has to be said.
         Stdin::Stream(mut stream) => stream.shutdown().await.unwrap(),
-        Stdin::Socket(_) | Stdin::Closed => {}
+        Stdin::Socket(socket) | Stdin::Engine(socket) => drop(socket),
+        Stdin::Closed => {}
     }
 }
 

@@ -16,6 +16,7 @@ pub mod docker;
 #[cfg(test)]
 pub(crate) mod fake;
 mod folder;
+mod frames;
 pub mod process;
 mod socket;
 mod stderr;
@@ -25,6 +26,7 @@ mod usage;
 
 pub use contract::{Channel, Image, Instance, LaunchError, LaunchSpec, Launcher, Reach};
 pub use docker::DockerLauncher;
+pub use frames::Frames;
 pub use process::ProcessLauncher;
 pub use socket::Socket;
 pub use stderr::Stderr;

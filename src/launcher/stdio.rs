@@ -8,14 +8,12 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::UnixStream;
 use tokio::net::unix::{OwnedReadHalf, OwnedWriteHalf, pipe};
 
+use super::frames::Frames;
 use crate::launcher::Channel;
 
 /// Pipes are enlarged to this when a body is larger than [`PIPE_DEFAULT`]; 1 MiB is what Linux
 /// grants an unprivileged process.
 const PIPE_LARGE: usize = 1 << 20;
-
-/// What is up to this long goes to the engine in one piece.
-const JOINED_BYTES: usize = 16 << 10;
 
 /// A pipe's size unless told otherwise; bodies up to this pass in one go.
 pub(crate) const PIPE_DEFAULT: usize = 64 << 10;
@@ -29,6 +27,8 @@ pub enum Stdin {
     Stream(Pin<Box<dyn AsyncWrite + Send>>),
     /// A connection to the function's socket.
     Socket(OwnedWriteHalf),
+    /// A connection to an engine, which passes on what it reads.
+    Engine(OwnedWriteHalf),
     /// Nothing can be written.
     Closed,
 }
@@ -52,6 +52,8 @@ pub enum Stdout {
     Stream(Pin<Box<dyn AsyncRead + Send>>),
     /// A connection to the function's socket.
     Socket(OwnedReadHalf),
+    /// A connection to an engine.
+    Engine(Frames),
     /// Nothing will be read.
     Closed,
 }
@@ -62,6 +64,7 @@ impl fmt::Debug for Stdin {
             Self::Pipe(_) => "Stdin::Pipe",
             Self::Stream(_) => "Stdin::Stream",
             Self::Socket(_) => "Stdin::Socket",
+            Self::Engine(_) => "Stdin::Engine",
             Self::Closed => "Stdin::Closed",
         })
     }
@@ -73,6 +76,7 @@ impl fmt::Debug for Stdout {
             Self::Pipe(_) => "Stdout::Pipe",
             Self::Stream(_) => "Stdout::Stream",
             Self::Socket(_) => "Stdout::Socket",
+            Self::Engine(_) => "Stdout::Engine",
             Self::Closed => "Stdout::Closed",
         })
     }
@@ -87,29 +91,24 @@ impl Stdin {
     ) -> Poll<io::Result<usize>> {
         match self {
             Self::Pipe(pipe) => Pin::new(pipe).poll_write_vectored(cx, parts),
-            Self::Stream(stream) => {
-                let together: usize = parts.iter().map(|part| part.len()).sum();
-                if together <= JOINED_BYTES && !stream.is_write_vectored() {
-                    // Each write is a way through the engine, which costs more than the copy.
-                    return stream.as_mut().poll_write(cx, &join(parts, together));
-                }
-                stream.as_mut().poll_write_vectored(cx, parts)
+            Self::Stream(stream) => stream.as_mut().poll_write_vectored(cx, parts),
+            Self::Socket(socket) | Self::Engine(socket) => {
+                Pin::new(socket).poll_write_vectored(cx, parts)
             }
-            Self::Socket(socket) => Pin::new(socket).poll_write_vectored(cx, parts),
             Self::Closed => Poll::Ready(Err(io::ErrorKind::NotConnected.into())),
         }
     }
 
-    /// Pushes out what a buffered stream holds back; pipes hold nothing back.
+    /// Pushes out what a buffered stream holds back; the kernel holds nothing back.
     pub fn poll_flush(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         match self {
-            Self::Pipe(_) | Self::Socket(_) | Self::Closed => Poll::Ready(Ok(())),
             Self::Stream(stream) => stream.as_mut().poll_flush(cx),
+            Self::Pipe(_) | Self::Socket(_) | Self::Engine(_) | Self::Closed => Poll::Ready(Ok(())),
         }
     }
 
-    /// Ends what the function reads. Only a stream of an engine's has to be told, and may not
-    /// take it now.
+    /// Ends what the function reads. Only a stream that is not the kernel's has to be told, and may
+    /// not take it now.
     pub fn poll_close(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         if let Self::Stream(stream) = self {
             // One that is broken has ended, too.
@@ -125,7 +124,8 @@ impl Stdin {
         match self {
             Self::Pipe(pipe) => rustix::io::ioctl_fionread(pipe).ok(),
             Self::Socket(socket) => in_flight(socket.as_ref()),
-            Self::Stream(_) | Self::Closed => None,
+            // An engine reads ahead of the function.
+            Self::Stream(_) | Self::Engine(_) | Self::Closed => None,
         }
     }
 
@@ -148,6 +148,7 @@ impl Stdout {
             Self::Pipe(pipe) => Pin::new(pipe).poll_read(cx, buf),
             Self::Stream(stream) => stream.as_mut().poll_read(cx, buf),
             Self::Socket(socket) => Pin::new(socket).poll_read(cx, buf),
+            Self::Engine(frames) => Pin::new(frames).poll_read(cx, buf),
             Self::Closed => Poll::Ready(Ok(())),
         }
     }
@@ -160,7 +161,7 @@ impl Stdout {
                 let socket: &UnixStream = socket.as_ref();
                 Some(socket.as_fd())
             }
-            Self::Stream(_) | Self::Closed => None,
+            Self::Stream(_) | Self::Engine(_) | Self::Closed => None,
         }
     }
 
@@ -174,15 +175,8 @@ impl Stdout {
                 Err(rustix::io::Errno::AGAIN | rustix::io::Errno::INTR) => Now::Silent,
                 Err(_) => Now::Ended,
             },
-            Self::Socket(socket) => {
-                let socket: &UnixStream = socket.as_ref();
-                match rustix::net::recv(socket, buf, rustix::net::RecvFlags::DONTWAIT) {
-                    Ok((0, _)) => Now::Ended,
-                    Ok((n, _)) => Now::Spoke(n),
-                    Err(rustix::io::Errno::AGAIN | rustix::io::Errno::INTR) => Now::Silent,
-                    Err(_) => Now::Ended,
-                }
-            }
+            Self::Socket(socket) => recv_now(socket, buf),
+            Self::Engine(frames) => frames.read_now(buf),
             Self::Stream(_) => self.poll_now(&mut Context::from_waker(Waker::noop()), buf),
             Self::Closed => Now::Ended,
         }
@@ -232,14 +226,37 @@ pub(crate) fn register(stdin: &mut Stdin, stdout: &mut Stdout) -> io::Result<()>
             )
         }
         (Stdin::Socket(write), Stdout::Socket(read)) => {
-            let socket = read.reunite(write).map_err(io::Error::other)?;
-            let socket = UnixStream::from_std(socket.into_std()?)?;
-            let (read, write) = socket.into_split();
+            let (read, write) = register_socket(read, write)?;
             (Stdin::Socket(write), Stdout::Socket(read))
+        }
+        (Stdin::Engine(write), Stdout::Engine(frames)) => {
+            let (frames, write) = frames.register(write)?;
+            (Stdin::Engine(write), Stdout::Engine(frames))
         }
         others => others,
     };
     Ok(())
+}
+
+/// Has the current runtime hear of a socket.
+pub(super) fn register_socket(
+    read: OwnedReadHalf,
+    write: OwnedWriteHalf,
+) -> io::Result<(OwnedReadHalf, OwnedWriteHalf)> {
+    let socket = read.reunite(write).map_err(io::Error::other)?;
+    let socket = UnixStream::from_std(socket.into_std()?)?;
+    Ok(socket.into_split())
+}
+
+/// Reads what a socket holds now, as the kernel knows it.
+pub(super) fn recv_now(socket: &OwnedReadHalf, buf: &mut [u8]) -> Now {
+    let socket: &UnixStream = socket.as_ref();
+    match rustix::net::recv(socket, buf, rustix::net::RecvFlags::DONTWAIT) {
+        Ok((0, _)) => Now::Ended,
+        Ok((n, _)) => Now::Spoke(n),
+        Err(rustix::io::Errno::AGAIN | rustix::io::Errno::INTR) => Now::Silent,
+        Err(_) => Now::Ended,
+    }
 }
 
 /// What the peer of a unix socket has not read yet, as the kernel accounts for it.
@@ -265,14 +282,6 @@ fn enlarge(pipe: &impl AsFd, bytes: u64) {
         // An unprivileged user has a budget for large pipes; without it the default size works.
         let _ = rustix::pipe::fcntl_setpipe_size(pipe, PIPE_LARGE);
     }
-}
-
-fn join(parts: &[IoSlice<'_>], together: usize) -> Vec<u8> {
-    let mut joined = Vec::with_capacity(together);
-    for part in parts {
-        joined.extend_from_slice(part);
-    }
-    joined
 }
 
 /// Three pipes: the ends for the function, and the ends for us.
@@ -386,6 +395,22 @@ mod tests {
             let (read, write) = UnixStream::from_std(ours).unwrap().into_split();
             (Stdin::Socket(write), Stdout::Socket(read))
         });
-        assert_eq!((&*pipes, &*socket), ("ping", "ping"));
+        let engine = ask_elsewhere(async || {
+            let (ours, mut theirs) = std::os::unix::net::UnixStream::pair().unwrap();
+            ours.set_nonblocking(true).unwrap();
+            // Of this frame, one half comes before the move.
+            theirs.write_all(&[1, 0, 0, 0]).unwrap();
+            let (read, write) = UnixStream::from_std(ours).unwrap().into_split();
+            let mut stdout = Stdout::Engine(Frames::new(read, 1..=1));
+            assert_eq!(stdout.read_now(&mut [0; 8]), Now::Silent);
+            std::thread::spawn(move || {
+                let mut asked = [0; 4];
+                theirs.read_exact(&mut asked).unwrap();
+                theirs.write_all(&[0, 0, 0, 4]).unwrap();
+                theirs.write_all(&asked).unwrap();
+            });
+            (Stdin::Engine(write), stdout)
+        });
+        assert_eq!([pipes, socket, engine], ["ping"; 3]);
     }
 }

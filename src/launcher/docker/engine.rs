@@ -166,13 +166,18 @@ impl Engine {
         self.client.get_or_try_init(|| self.connect()).await
     }
 
-    async fn connect(&self) -> Result<Docker, LaunchError> {
+    /// Where its socket is.
+    pub(super) fn path(&self) -> Result<&str, LaunchError> {
         let host = &self.host;
-        let Some(path) = host.strip_prefix("unix://") else {
-            return Err(LaunchError::EngineDown(format!(
+        host.strip_prefix("unix://").ok_or_else(|| {
+            LaunchError::EngineDown(format!(
                 "DOCKER_HOST {host} is not supported, expected unix:///path/to/docker.sock"
-            )));
-        };
+            ))
+        })
+    }
+
+    async fn connect(&self) -> Result<Docker, LaunchError> {
+        let path = self.path()?;
         let client =
             Docker::connect_with_unix(path, ANSWER_TIMEOUT_SECS, bollard::API_DEFAULT_VERSION)
                 .map_err(|e| LaunchError::EngineDown(e.to_string()))?;

@@ -283,11 +283,12 @@ impl DockerLauncher {
                 (pipes.stdin, pipes.stdout, stderr, control)
             }
             None => {
-                let streams = attach::start(docker, id, spec.channel, &self.tasks).await?;
+                let streams = attach::start(&self.engine, docker, id, spec.channel).await?;
                 ward.started(Cgroup::new(docker, engine_id, None));
-                let ward = ward.with_streams(streams.ended);
+                let ward = ward.with_streams(streams.ends);
                 let stderr = log(None);
-                let control = supervise(&self.tasks, ward, stderr.clone(), Some(streams.stderr));
+                let written = Some(Box::pin(streams.stderr) as _);
+                let control = supervise(&self.tasks, ward, stderr.clone(), written);
                 (streams.stdin, streams.stdout, stderr, control)
             }
         };

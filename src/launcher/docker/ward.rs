@@ -9,9 +9,9 @@ use bollard::query_parameters::{
 };
 use futures_util::StreamExt;
 use tokio::time::{Instant, sleep, timeout, timeout_at};
-use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use super::attach::Ends;
 use super::cgroup::Cgroup;
 use super::engine::{Engine, is_missing};
 use super::namespace::Namespace;
@@ -70,7 +70,7 @@ pub(super) struct DockerWard {
     id: String,
     /// Removed after the container.
     folder: Option<Folder>,
-    streams: Option<CancellationToken>,
+    streams: Option<Ends>,
     watched: bool,
     cgroup: Option<Arc<Cgroup>>,
     frozen: Frozen,
@@ -142,10 +142,9 @@ impl DockerWard {
         self.cgroup = Some(cgroup);
     }
 
-    /// Attached streams do not always end with their container, so the container's end ends
-    /// them through `ended`.
-    pub(super) fn with_streams(mut self, ended: CancellationToken) -> Self {
-        self.streams = Some(ended);
+    /// Attached streams need not end with their container, so its end ends them.
+    pub(super) fn with_streams(mut self, ends: Ends) -> Self {
+        self.streams = Some(ends);
         self
     }
 }
@@ -176,8 +175,11 @@ impl Ward for DockerWard {
                 exit => break exit,
             }
         };
-        if let Some(streams) = &self.streams {
-            streams.cancel();
+        if let Some(streams) = &mut self.streams {
+            match exit {
+                Exit::Code(_) | Exit::OutOfMemory => streams.finish(),
+                _ => streams.cut(),
+            }
         }
         exit
     }
@@ -250,8 +252,8 @@ impl Ward for DockerWard {
 
     async fn remove(mut self) {
         let existence = std::mem::replace(&mut self.existence, Existence::Removed);
-        if let Some(streams) = &self.streams {
-            streams.cancel();
+        if let Some(streams) = &mut self.streams {
+            streams.cut();
         }
         self.place.ours(true);
         let engine = self.place.engine();
