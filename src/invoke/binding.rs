@@ -31,36 +31,66 @@ struct Binding {
     callable: Arc<Callable>,
     pool: OnceLock<Arc<Pool>>,
     resolving: Mutex<Option<Resolution>>,
-    /// The predecessor's pool, until it is known whether it serves this version too.
-    previous: Mutex<Option<Arc<Pool>>>,
+    past: Mutex<Past>,
     /// Whether it was tried to find this version's pool.
     tried: AtomicBool,
-    /// Whether a newer version took its place, or none did.
-    gone: AtomicBool,
+}
+
+/// What there is until a version has its pool. Each version hands it on to the next, and only the
+/// last one may end any of it.
+#[derive(Clone, Debug, Default)]
+struct Past {
+    /// Serves until then.
+    serving: Option<Arc<Pool>>,
+    /// Made for this version or for one before that was replaced while its containers started: the
+    /// next may be just like it.
+    coming: Option<Arc<Pool>>,
+    /// A newer version has it all, or there is none any more.
+    gone: bool,
+}
+
+impl Past {
+    fn find(&self, fits: impl Fn(&Pool) -> bool) -> Option<Arc<Pool>> {
+        let mut pools = self.serving.iter().chain(&self.coming);
+        pools.find(|pool| fits(pool)).cloned()
+    }
+
+    fn drain(self) {
+        for pool in self.serving.into_iter().chain(self.coming) {
+            pool.drain();
+        }
+    }
 }
 
 impl Binding {
-    fn new(callable: &Arc<Callable>, previous: Option<Arc<Pool>>) -> Arc<Self> {
+    fn new(callable: &Arc<Callable>, past: Past) -> Arc<Self> {
         Arc::new(Self {
             callable: callable.clone(),
             pool: OnceLock::new(),
             resolving: Mutex::new(None),
-            previous: Mutex::new(previous),
+            past: Mutex::new(past),
             tried: AtomicBool::new(false),
-            gone: AtomicBool::new(false),
         })
     }
 
-    /// The binding is to be taken from the map. Gives the pool that it has up to now; one that
-    /// comes later finds out for itself, because both sides write here.
-    fn leave(&self) -> Option<Arc<Pool>> {
-        self.gone.swap(true, Ordering::AcqRel);
-        self.pool.get().cloned()
+    /// The binding is to be taken from the map. Gives what its successor starts from, every time.
+    fn leave(&self) -> Past {
+        let mut past = self.past.lock();
+        past.gone = true;
+        match self.pool.get() {
+            Some(pool) => Past {
+                serving: Some(pool.clone()),
+                ..Past::default()
+            },
+            None => Past {
+                gone: false,
+                ..past.clone()
+            },
+        }
     }
 
-    /// Whether it was taken from the map before its pool was there to be seen.
-    fn has_left(&self) -> bool {
-        self.gone.fetch_or(false, Ordering::AcqRel)
+    fn serving(&self) -> Option<Arc<Pool>> {
+        self.past.lock().serving.clone()
     }
 
     /// What serves calls while this version's own containers start. Only the first try is waited
@@ -69,8 +99,7 @@ impl Binding {
         if self.callable.scale.min == 0 || self.tried.load(Ordering::Acquire) {
             return None;
         }
-        let previous = self.previous.lock().clone();
-        previous.filter(|pool| !pool.is_draining())
+        self.serving().filter(|pool| !pool.is_draining())
     }
 }
 
@@ -79,7 +108,7 @@ impl Binding {
     /// is away cannot tell, and must not take hot containers from calls: every change to an app
     /// makes new versions of all its functions.
     fn unchanged(&self, config: &InvokeConfig) -> Option<Arc<Pool>> {
-        let pool = self.previous.lock().clone()?;
+        let pool = self.serving()?;
         let image = pool.spec().image.clone();
         let same = image.reference == self.callable.image
             && pool.serves(
@@ -193,7 +222,7 @@ impl Bindings {
     pub(super) async fn status(&self, callable: &Callable) -> ScaleStatus {
         let pool = self.map.pin().get(&callable.id).and_then(|b| {
             let own = b.pool.get().cloned();
-            own.or_else(|| b.previous.lock().clone())
+            own.or_else(|| b.serving())
         });
         match pool {
             Some(pool) => pool.status().await,
@@ -225,11 +254,7 @@ impl Bindings {
     pub(super) fn remove(&self, id: &CallableId) {
         let map = self.map.pin();
         if let Some(binding) = map.remove(id) {
-            let own = binding.leave();
-            let pools = own.into_iter().chain(binding.previous.lock().take());
-            for pool in pools {
-                pool.drain();
-            }
+            binding.leave().drain();
         }
     }
 
@@ -246,12 +271,10 @@ impl Bindings {
             if found.callable.version >= callable.version {
                 return found.clone();
             }
-            let own = found.leave();
-            let previous = own.or_else(|| found.previous.lock().clone());
-            Binding::new(callable, previous)
+            Binding::new(callable, found.leave())
         };
         let id = callable.id.clone();
-        map.update_or_insert_with(id, successor, || Binding::new(callable, None))
+        map.update_or_insert_with(id, successor, || Binding::new(callable, Past::default()))
             .clone()
     }
 
@@ -306,16 +329,13 @@ impl Bindings {
         let map = self.map.pin();
         let replaced = map.compute(binding.callable.id.clone(), |found| match found {
             Some((_, found)) if Arc::ptr_eq(found, binding) => {
-                Operation::Insert(Binding::new(&binding.callable, None))
+                Operation::Insert(Binding::new(&binding.callable, Past::default()))
             }
             _ => Operation::Abort(()),
         });
         let replaced = matches!(replaced, Compute::Updated { .. });
         if replaced {
-            let pools = binding.leave().into_iter();
-            for pool in pools.chain(binding.previous.lock().take()) {
-                pool.drain();
-            }
+            binding.leave().drain();
         }
         replaced
     }
@@ -325,18 +345,18 @@ impl Bindings {
         let map = self.map.pin();
         map.values()
             .flat_map(|b| {
-                b.pool
-                    .get()
-                    .cloned()
-                    .into_iter()
-                    .chain(b.previous.lock().clone())
+                let Past {
+                    serving, coming, ..
+                } = b.past.lock().clone();
+                let own = b.pool.get().cloned();
+                [own, serving, coming].into_iter().flatten()
             })
             .collect()
     }
 }
 
-/// The pool of a binding whose spec is now known: its predecessor's, or a new one. Where
-/// containers are to be kept warm, they are before the predecessor's go.
+/// The pool of a binding whose spec is now known: one that is there or on its way, or a new one.
+/// Where containers are to be kept warm, they are before others go.
 async fn adopt(
     binding: &Binding,
     spec: LaunchSpec,
@@ -344,33 +364,49 @@ async fn adopt(
     starts: &Arc<Starts>,
 ) -> Arc<Pool> {
     let pool_config = pool_config(&binding.callable, config);
-    let previous = binding.previous.lock().clone();
-    let (pool, made) = match previous {
-        Some(pool) if pool.serves(&spec, &pool_config) => {
-            pool.forgive();
-            (pool, false)
-        }
-        other => {
-            let pool = Pool::new(spec, pool_config, starts.clone());
-            if other.is_some() && pool_config.scale.min > 0 {
-                let _ = tokio::time::timeout(WARM_UP, pool.warmed()).await;
-            }
-            (pool, true)
-        }
-    };
-    let pool = binding.pool.get_or_init(|| pool).clone();
-    // Nobody would ever drain it, and what it keeps warm would stay. The map drops what was taken
-    // from it at some later time.
     let kept = pool_config.scale.min > 0;
-    if made && kept && binding.has_left() {
-        pool.drain();
+    let (pool, passed_by, waits) = {
+        let mut past = binding.past.lock();
+        let found = past.find(|pool| pool.serves(&spec, &pool_config));
+        if past.gone {
+            // For those who waited for this version; they look for the newest when it is drained.
+            return found.unwrap_or_else(|| {
+                let pool = Pool::new(spec, pool_config, starts.clone());
+                if kept {
+                    pool.drain();
+                }
+                pool
+            });
+        }
+        let pool = found
+            .inspect(Pool::forgive)
+            .unwrap_or_else(|| Pool::new(spec, pool_config, starts.clone()));
+        let serving = past.serving.as_ref();
+        let waits = kept && serving.is_some_and(|serving| !Arc::ptr_eq(serving, &pool));
+        (pool.clone(), past.coming.replace(pool), waits)
+    };
+    drain_other(passed_by, &pool);
+    if waits {
+        let _ = tokio::time::timeout(WARM_UP, pool.warmed()).await;
     }
-    if let Some(previous) = binding.previous.lock().take()
-        && !Arc::ptr_eq(&previous, &pool)
-    {
-        previous.drain();
+    let mut past = binding.past.lock();
+    if past.gone {
+        return pool;
     }
+    let pool = binding.pool.get_or_init(|| pool).clone();
+    let Past { serving, .. } = std::mem::take(&mut *past);
+    drop(past);
+    drain_other(serving, &pool);
     pool
+}
+
+/// Drains `other`, unless it is `pool`.
+fn drain_other(other: Option<Arc<Pool>>, pool: &Arc<Pool>) {
+    if let Some(other) = other
+        && !Arc::ptr_eq(&other, pool)
+    {
+        other.drain();
+    }
 }
 
 fn pool_config(callable: &Callable, config: &InvokeConfig) -> PoolConfig {

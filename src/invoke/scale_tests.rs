@@ -83,6 +83,38 @@ async fn deploys_in_quick_succession_keep_the_last_ones_only() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_deploy_that_changes_nothing_waits_for_what_its_predecessor_has_begun_to_start() {
+    let mut bench = keeping(2);
+    a_while().await;
+    bench.function.config.insert("a".to_owned(), String::new());
+    for _ in 0..5 {
+        bench.show();
+        // A start takes longer.
+        tokio::time::sleep(Duration::from_millis(1)).await;
+    }
+    a_while().await;
+    assert_eq!(bench.body("/calls").await, "1");
+    tokio::time::sleep(Duration::from_secs(5)).await;
+    assert_eq!((bench.fake.alive(), bench.fake.started()), (2, 4));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_rollback_before_its_successor_was_warm_keeps_what_serves() {
+    let mut bench = keeping(2);
+    a_while().await;
+    let first = bench.function.clone();
+    bench.function.image = "peer2".to_owned();
+    bench.show();
+    tokio::time::sleep(Duration::from_millis(1)).await;
+    bench.function = first;
+    bench.show();
+    assert_eq!(bench.body("/calls").await, "1");
+    tokio::time::sleep(Duration::from_secs(10)).await;
+    assert_eq!(bench.body("/calls").await, "2", "the container is the same");
+    assert_eq!(bench.fake.alive(), 2);
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_deploy_that_cannot_start_is_told_to_callers() {
     let mut bench = keeping(1);
     a_while().await;

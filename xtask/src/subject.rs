@@ -256,18 +256,21 @@ impl Kiln {
         let url = format!("http://{}", self.address());
         let function = json!({
             "app_id": self.app, "name": name, "image": self.image, "format": "http",
-            "memory": 16, "timeout": 60, "idle_timeout": idle_timeout, "annotations": annotations,
+            "memory": 16, "timeout": 60, "idle_timeout": idle_timeout,
         });
         let function = post(&url, "/v2/fns", &function).await?;
+        let id = function["id"].as_str().context("a function's id")?;
         let trigger = json!({
-            "app_id": self.app, "fn_id": function["id"], "name": name, "type": "http",
+            "app_id": self.app, "fn_id": id, "name": name, "type": "http",
             "source": format!("/{name}"),
         });
         post(&url, "/v2/triggers", &trigger).await?;
-        Ok(function["id"]
-            .as_str()
-            .context("a function's id")?
-            .to_owned())
+        // Last, because a trigger changes what containers are told: those that are to be there
+        // would be started twice, and the first of them removed during the measurement.
+        let update = json!({ "annotations": annotations }).to_string();
+        let function = format!("{url}/v2/fns/{id}");
+        curl(&["-sSf", "-X", "PUT", "--json", &update, &function]).await?;
+        Ok(id.to_owned())
     }
 
     /// Waits until a function has so many containers.
