@@ -155,8 +155,8 @@ pub async fn run(config: ServerConfig) -> Result<(), ServerError> {
     Ok(())
 }
 
-/// Every container takes three descriptors and every caller one; the usual soft limit of 1024 is
-/// for programs that still use `select`. Returns how many there may be.
+/// Every container takes three descriptors, over attach five, and every caller one; the usual soft
+/// limit of 1024 is for programs that still use `select`. Returns how many there may be.
 fn raise_descriptor_limit() -> u64 {
     use rustix::process::{Resource, getrlimit, setrlimit};
 

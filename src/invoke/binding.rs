@@ -108,14 +108,14 @@ impl Binding {
     /// is away cannot tell, and must not take hot containers from calls: every change to an app
     /// makes new versions of all its functions.
     fn unchanged(&self, config: &InvokeConfig) -> Option<Arc<Pool>> {
-        let pool = self.serving()?;
-        let image = pool.spec().image.clone();
-        let same = image.reference == self.callable.image
-            && pool.serves(
-                &spec_of(&self.callable, image),
-                &pool_config(&self.callable, config),
-            );
-        same.then_some(pool)
+        self.past.lock().find(|pool| {
+            let image = pool.spec().image.clone();
+            image.reference == self.callable.image
+                && pool.serves(
+                    &spec_of(&self.callable, image),
+                    &pool_config(&self.callable, config),
+                )
+        })
     }
 }
 
@@ -181,13 +181,14 @@ impl Bindings {
     pub(super) fn shown(self: &Arc<Self>, callable: &Arc<Callable>) {
         let kept = |id| {
             let map = self.map.pin();
-            map.get(id).is_some_and(|b| b.callable.scale.min > 0)
+            let keeps = |b: &Arc<Binding>| b.callable.scale.min > 0 || b.serving().is_some();
+            map.get(id).is_some_and(keeps)
         };
         if callable.scale.min == 0 && !kept(&callable.id) {
             return;
         }
         // Whoever lets calls in again finds it there.
-        let (this, binding) = (self.clone(), self.binding(callable));
+        let (this, binding) = (self.clone(), self.bind(callable));
         if self.paused.load(Ordering::SeqCst) {
             return;
         }
@@ -259,14 +260,23 @@ impl Bindings {
     }
 
     /// The binding of this version, or of a newer one: a caller may hold a callable that was
-    /// replaced while it was on its way.
+    /// replaced while it was on its way, or withdrawn, and what is withdrawn keeps nothing warm.
     fn binding(&self, callable: &Arc<Callable>) -> Arc<Binding> {
-        let map = self.map.pin();
-        if let Some(found) = map.get(&callable.id)
-            && found.callable.version >= callable.version
-        {
-            return found.clone();
+        match self.map.pin().get(&callable.id) {
+            Some(found) if found.callable.version >= callable.version => found.clone(),
+            None if callable.scale.min > 0 => {
+                let gone = Past {
+                    gone: true,
+                    ..Past::default()
+                };
+                Binding::new(callable, gone)
+            }
+            _ => self.bind(callable),
         }
+    }
+
+    fn bind(&self, callable: &Arc<Callable>) -> Arc<Binding> {
+        let map = self.map.pin();
         let successor = |found: &Arc<Binding>| {
             if found.callable.version >= callable.version {
                 return found.clone();
@@ -363,27 +373,29 @@ async fn adopt(
     config: &InvokeConfig,
     starts: &Arc<Starts>,
 ) -> Arc<Pool> {
-    let pool_config = pool_config(&binding.callable, config);
+    let mut pool_config = pool_config(&binding.callable, config);
     let kept = pool_config.scale.min > 0;
     let (pool, passed_by, waits) = {
         let mut past = binding.past.lock();
+        if let Some(pool) = binding.pool.get() {
+            return pool.clone();
+        }
         let found = past.find(|pool| pool.serves(&spec, &pool_config));
         if past.gone {
-            // For those who waited for this version; they look for the newest when it is drained.
-            return found.unwrap_or_else(|| {
-                let pool = Pool::new(spec, pool_config, starts.clone());
-                if kept {
-                    pool.drain();
-                }
-                pool
-            });
+            // For those who waited for this version, and for nobody after them.
+            pool_config.scale.min = 0;
+            return found.unwrap_or_else(|| Pool::new(spec, pool_config, starts.clone()));
         }
         let pool = found
             .inspect(Pool::forgive)
             .unwrap_or_else(|| Pool::new(spec, pool_config, starts.clone()));
         let serving = past.serving.as_ref();
-        let waits = kept && serving.is_some_and(|serving| !Arc::ptr_eq(serving, &pool));
-        (pool.clone(), past.coming.replace(pool), waits)
+        if serving.is_some_and(|serving| Arc::ptr_eq(serving, &pool)) {
+            (pool, past.coming.take(), false)
+        } else {
+            let waits = kept && serving.is_some();
+            (pool.clone(), past.coming.replace(pool), waits)
+        }
     };
     drain_other(passed_by, &pool);
     if waits {

@@ -53,6 +53,30 @@ async fn a_deploy_that_keeps_none_ends_those_that_were_kept() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_call_that_comes_after_its_function_went_keeps_nothing_warm() {
+    let bench = keeping(2);
+    a_while().await;
+    bench.invoker.withdrawn(&bench.callable.id);
+    assert_eq!(bench.body("/calls").await, "1");
+    tokio::time::sleep(Duration::from_secs(5)).await;
+    assert_eq!((bench.fake.alive(), bench.fake.started()), (0, 3));
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_was_kept_goes_after_a_deploy_that_could_not_run() {
+    let mut bench = keeping(2);
+    a_while().await;
+    bench.function.image = "missing".to_owned();
+    bench.keep(0);
+    a_while().await;
+    assert_eq!(bench.fake.alive(), 2);
+    bench.function.image = "peer2".to_owned();
+    bench.show();
+    tokio::time::sleep(Duration::from_secs(5)).await;
+    assert_eq!(bench.fake.alive(), 0);
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_deploy_is_warm_before_its_predecessor_goes() {
     let mut bench = keeping(1);
     assert_eq!(bench.body("/calls").await, "1");

@@ -29,13 +29,24 @@ impl Frames {
         loop {
             let read = match recv_now(&self.socket, buf) {
                 Now::Spoke(n) => n,
-                silent_or_ended => return silent_or_ended,
+                Now::Silent => return self.pause(),
+                Now::Ended => return Now::Ended,
             };
             match self.deframer.strip(&mut buf[..read]) {
                 Ok(0) => {}
                 Ok(n) => return Now::Spoke(n),
                 Err(_) => return Now::Ended,
             }
+        }
+    }
+
+    /// What it says of the function that nothing comes now: in the middle of a frame, that there is
+    /// more to come, which nobody asked for.
+    pub(super) fn pause(&self) -> Now {
+        if self.deframer.is_between() {
+            Now::Silent
+        } else {
+            Now::Ended
         }
     }
 
@@ -132,9 +143,13 @@ impl Deframer {
         Ok(u32::from_be_bytes(length) as usize)
     }
 
+    fn is_between(&self) -> bool {
+        self.left == 0 && self.known == 0
+    }
+
     /// Nothing comes any more, which an engine that is well says between two frames only.
     fn end(&self) -> io::Result<()> {
-        if self.left > 0 || self.known > 0 {
+        if !self.is_between() {
             let broke_off = "the engine broke off in a frame";
             return Err(io::Error::new(io::ErrorKind::UnexpectedEof, broke_off));
         }
@@ -214,13 +229,29 @@ mod tests {
         let (ours, mut theirs) = UnixStream::pair().unwrap();
         let mut frames = Frames::new(ours.into_split().0, 1..=1);
         let mut buf = [0; 4];
-        theirs.write_all(&frame(1, b"12345")[..7]).await.unwrap();
         assert_eq!(frames.read_now(&mut buf), Now::Silent);
-        theirs.write_all(&frame(1, b"12345")[7..]).await.unwrap();
-        assert_eq!(frames.read_now(&mut buf), Now::Spoke(3));
-        assert_eq!(frames.read_now(&mut buf), Now::Spoke(2));
+        theirs.write_all(&frame(1, b"12345")).await.unwrap();
+        for read in [4, 1] {
+            assert_eq!(frames.read_now(&mut buf), Now::Spoke(read));
+        }
+        assert_eq!(frames.read_now(&mut buf), Now::Silent);
         drop(theirs);
         assert_eq!(frames.read_now(&mut buf), Now::Ended);
+    }
+
+    // What is still to come of a frame would be taken for the next call's answer.
+    #[tokio::test]
+    async fn a_pause_in_a_frame_is_not_silence() {
+        for cut in [1, HEADER - 1, HEADER] {
+            let (ours, mut theirs) = UnixStream::pair().unwrap();
+            let frames = Frames::new(ours.into_split().0, 1..=1);
+            let mut stdout = crate::launcher::Stdout::Engine(frames);
+            theirs.write_all(&frame(1, b"x")[..cut]).await.unwrap();
+            assert_eq!(stdout.read_now(&mut [0; 64]), Now::Ended, "{cut}");
+            let waker = std::task::Waker::noop();
+            let polled = stdout.poll_now(&mut Context::from_waker(waker), &mut [0; 64]);
+            assert_eq!(polled, Now::Ended, "{cut}");
+        }
     }
 
     // C20: bytes that no stream of ours can have sent are a fault, not a response.

@@ -197,7 +197,7 @@ impl Pool {
     /// Whether this pool gives out containers that are just what `spec` asks for, as `config`
     /// says.
     pub fn serves(&self, spec: &LaunchSpec, config: &PoolConfig) -> bool {
-        self.spec == *spec && self.config == *config && !self.is_draining()
+        self.spec == *spec && self.config == *config && !self.inner.lock().state.ends()
     }
 
     /// Whether it gives out no more containers.

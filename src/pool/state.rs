@@ -308,10 +308,11 @@ impl<L, W> State<L, W> {
         // One that is new says nothing about how soon others are free.
         let fresh = self.fresh > 0;
         self.fresh -= usize::from(fresh);
+        // First, because who is passed over waits for the next to be free, which takes as long.
+        if !fresh && !self.waiting.is_empty() {
+            self.turnover.passed(now);
+        }
         if let Some(waiter) = self.take_waiting(near) {
-            if !fresh {
-                self.turnover.passed(now);
-            }
             return Offer::Serve(waiter, lane);
         }
         self.busy -= 1;
@@ -466,7 +467,8 @@ impl<L, W> State<L, W> {
         self.idle.drain(..).map(|idle| idle.lane).collect()
     }
 
-    fn ends(&self) -> bool {
+    /// Whether it keeps no lane for calls to come.
+    pub(super) fn ends(&self) -> bool {
         self.draining || self.resting
     }
 

@@ -114,6 +114,23 @@ async fn who_waits_is_passed_over_for_who_is_near_but_not_for_ever() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn nobody_is_passed_over_after_a_call_that_took_long() {
+    let now = Instant::now();
+    let mut state = with_idle(0..1, now);
+    assert_eq!(state.arrive(anywhere, || 0), Arrival::Lane(0));
+    for waiter in 0..103 {
+        state.arrive(anywhere, || waiter);
+        if waiter >= 3 {
+            let served = state.offer(0, now, |_| false);
+            assert_eq!(served, Offer::Serve(waiter - 3, 0));
+        }
+    }
+    let later = now + Duration::from_secs(1);
+    let served = state.offer(0, later, |waiter| *waiter > 100);
+    assert_eq!(served, Offer::Serve(100, 0));
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_lane_is_frozen_once_each_time_it_idles() {
     let second = Duration::from_secs(1);
     let begin = Instant::now();

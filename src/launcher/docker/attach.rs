@@ -2,6 +2,7 @@
 //! hear of its container's bytes, and not a client library first.
 
 use std::io;
+use std::ops::RangeInclusive;
 use std::os::fd::{AsFd, OwnedFd};
 
 use bollard::errors::Error;
@@ -44,7 +45,8 @@ impl Ends {
     }
 
     /// The container has ended, and reads no more. What it wrote is still to come: the engine, which
-    /// may have waited for our end, sends it as fast as it is read, and then its own end.
+    /// may have waited for our end, sends it as fast as it is read, and then its own end. That is
+    /// waited for: a [`cut`](Self::cut) after this does nothing.
     pub(super) fn finish(&mut self) {
         self.shut(Shutdown::Write);
     }
@@ -93,7 +95,7 @@ pub(super) async fn start(
             Streams {
                 stdin: Stdin::Engine(stdin),
                 stdout: Stdout::Engine(Frames::new(stdout, STDOUT..=STDOUT)),
-                stderr: Frames::new(log.into_split().0, STDERR..=STDERR),
+                stderr: log_of(log, STDERR..=STDERR),
                 ends,
             }
         }
@@ -103,7 +105,7 @@ pub(super) async fn start(
             Streams {
                 stdin: Stdin::Closed,
                 stdout: Stdout::Closed,
-                stderr: Frames::new(log.into_split().0, STDOUT..=STDERR),
+                stderr: log_of(log, STDOUT..=STDERR),
                 ends,
             }
         }
@@ -113,6 +115,13 @@ pub(super) async fn start(
         .await
         .map_err(|e| refused("start the container", &e))?;
     Ok(streams)
+}
+
+fn log_of(socket: UnixStream, streams: RangeInclusive<u8>) -> Frames {
+    let (read, write) = socket.into_split();
+    // Dropped, it would say that nothing comes from us, which some take for the end of it all.
+    write.forget();
+    Frames::new(read, streams)
 }
 
 /// A connection to `streams` of the container `id`.
