@@ -244,8 +244,43 @@ pub(crate) fn path<'a>(headers: &'a HeaderMap, target: &'a str) -> &'a str {
 
 /// Path and query of a URL, which may be no more than that.
 pub(crate) fn target_of(url: &str) -> &str {
-    match url.split_once("://") {
-        Some((_, rest)) => rest.find('/').map_or("/", |start| &rest[start..]),
-        None => url,
+    match split(url) {
+        (_, "") if !url.is_empty() => "/",
+        (_, target) => target,
+    }
+}
+
+/// A URL's host, and its path with its query; either may not be there.
+pub(crate) fn split(url: &str) -> (&str, &str) {
+    // What its query quotes may be a URL, too.
+    if url.starts_with('/') {
+        return ("", url);
+    }
+    let absolute = url
+        .split_once(':')
+        .and_then(|(_, rest)| rest.strip_prefix("//"));
+    absolute.map_or(("", url), |rest| {
+        rest.split_at(rest.find('/').unwrap_or(rest.len()))
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_target_is_what_follows_the_host() {
+        for (url, target) in [
+            ("http://h/a?b", "/a?b"),
+            ("https://h:8080/a:b", "/a:b"),
+            ("http://h", "/"),
+            ("/a?b", "/a?b"),
+            ("/a?to=http://h/b", "/a?to=http://h/b"),
+            ("http://h/a?to=http://h/b", "/a?to=http://h/b"),
+            ("*", "*"),
+            ("", ""),
+        ] {
+            assert_eq!(target_of(url), target, "{url}");
+        }
     }
 }

@@ -10,7 +10,7 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use serde_json::value::RawValue;
 use wire::{JsonScanner, RequestHead};
 
-use crate::call::{FIRST_CALL_ID, URL};
+use crate::call::{self, FIRST_CALL_ID, URL};
 use crate::error::{Error, Result};
 use crate::input::Joined;
 use crate::output::Asked;
@@ -121,10 +121,7 @@ fn request(
             headers.try_insert(name, HeaderValue::from_str(value)?)?;
         }
     }
-    let (host, target) = match url.split_once("://") {
-        Some((_, rest)) => rest.split_at(rest.find('/').unwrap_or(rest.len())),
-        None => ("", url.as_str()),
-    };
+    let (host, target) = call::split(url);
     if !headers.contains_key(HOST) && !host.is_empty() {
         headers.try_insert(HOST, HeaderValue::from_str(host)?)?;
     }
