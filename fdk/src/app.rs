@@ -371,10 +371,10 @@ impl Ready {
             _ => None,
         };
         if let Some(entry) = entry.or(only) {
-            let fit = fit(&entry.route, path).unwrap_or_default();
+            let fit = entry.route.has_params().then(|| fit(&entry.route, path));
             return Ok(Match {
                 entry,
-                params: fit.params,
+                params: fit.flatten().unwrap_or_default().params,
             });
         }
         if let Some(name) = named {

@@ -190,6 +190,11 @@ impl Route {
         self
     }
 
+    /// Whether its paths say more than which function is called.
+    pub(crate) fn has_params(&self) -> bool {
+        self.pattern.contains('{')
+    }
+
     /// How `path` fits, if it does. The server has the same rules: a path is cut at its slashes, and
     /// then its segments are decoded.
     pub(crate) fn matches(&self, path: &str) -> Option<Fit> {
@@ -232,6 +237,9 @@ impl Route {
 }
 
 fn decode(segment: &str) -> Option<Cow<'_, str>> {
+    if !segment.contains('%') {
+        return Some(Cow::Borrowed(segment));
+    }
     let decoded = percent_encoding::percent_decode_str(segment);
     decoded.decode_utf8().ok()
 }

@@ -8,8 +8,8 @@ use std::time::{Duration, Instant};
 
 use bytes::{Bytes, BytesMut};
 use futures_core::Stream;
-use http::HeaderMap;
 use http::header::{CONTENT_TYPE, HeaderValue};
+use http::{HeaderMap, HeaderName};
 
 use crate::app::{App, Match, Ready};
 use crate::body::{self, Body};
@@ -153,6 +153,9 @@ async fn serve_all(
     Ok(())
 }
 
+/// Which function a call is for, where the caller says it.
+const FUNCTION: HeaderName = HeaderName::from_static("fn-function");
+
 /// What answers calls.
 struct Host<'a, W> {
     app: &'a Ready,
@@ -192,7 +195,7 @@ impl<W: Worker> Host<'_, W> {
         // The environment first: only a server writes there.
         let named = self
             .name
-            .or_else(|| head.headers.get("fn-function")?.to_str().ok());
+            .or_else(|| head.headers.get(FUNCTION)?.to_str().ok());
         let path = path(&head.headers, &head.target);
         let found = self.app.find(&head.method, path, named, self.chosen);
         let read_on = found.as_ref().ok().and_then(Match::read_on);

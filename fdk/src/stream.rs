@@ -470,7 +470,9 @@ where
 /// How an answer is framed that does not say so itself, by what its caller accepts.
 pub(crate) fn preferred(headers: &HeaderMap) -> Framing {
     let accept = headers.get(ACCEPT).and_then(|value| value.to_str().ok());
-    let accept = accept.unwrap_or_default();
+    let Some(accept) = accept else {
+        return Framing::Lines;
+    };
     let wants = |kind: &str| {
         accept.split(',').any(|part| {
             part.split(';')

@@ -2,6 +2,7 @@ use std::convert::Infallible;
 use std::sync::Arc;
 
 use bytes::Bytes;
+use futures_util::FutureExt;
 use http::header::{CONTENT_TYPE, HOST, HeaderName, HeaderValue};
 use http::{HeaderMap, Method, Request, Response, StatusCode, Version};
 use http_body_util::combinators::UnsyncBoxBody;
@@ -101,14 +102,14 @@ impl Gateway {
         self
     }
 
-    pub(super) async fn handle(
+    pub(super) fn handle(
         self: &Arc<Self>,
         request: Request<Incoming>,
         answers: &Answers,
-    ) -> Result<Response<Body>, Infallible> {
+    ) -> impl Future<Output = Result<Response<Body>, Infallible>> + Send {
         match &self.cors {
-            Some(cors) => Box::pin(cors.handle(self, request, answers)).await,
-            None => self.answer(request, answers).await,
+            Some(cors) => Box::pin(cors.handle(self, request, answers)).left_future(),
+            None => self.answer(request, answers).right_future(),
         }
     }
 

@@ -42,22 +42,33 @@ fn is_platforms(name: &HeaderName) -> bool {
     matches!(name.as_str().as_bytes(), [b'f', b'n', b'-' | b'_', ..])
 }
 
+fn is_hop_by_hop(name: &HeaderName) -> bool {
+    // By length first: most names are none of these.
+    matches!(name.as_str().len(), 2 | 7 | 10 | 16..=19) && HOP_BY_HOP.contains(name)
+}
+
 /// Drops what is `doomed`, and what concerned one connection only: the known names, and those that
 /// `Connection` lists.
 fn strip(headers: &mut HeaderMap, doomed: impl Fn(&HeaderName) -> bool) {
-    let listed: Vec<HeaderName> = headers
+    let listed = if headers.contains_key(CONNECTION) {
+        listed(headers)
+    } else {
+        Vec::new()
+    };
+    let goes = |name: &&HeaderName| is_hop_by_hop(name) || listed.contains(name) || doomed(name);
+    while let Some(name) = headers.keys().find(goes).cloned() {
+        headers.remove(name);
+    }
+}
+
+fn listed(headers: &HeaderMap) -> Vec<HeaderName> {
+    headers
         .get_all(CONNECTION)
         .iter()
         .filter_map(|value| value.to_str().ok())
         .flat_map(|value| value.split(','))
         .filter_map(|name| name.trim().parse().ok())
-        .collect();
-    let goes =
-        |name: &&HeaderName| HOP_BY_HOP.contains(name) || listed.contains(name) || doomed(name);
-    let names: Vec<HeaderName> = headers.keys().filter(goes).cloned().collect();
-    for name in names {
-        headers.remove(name);
-    }
+        .collect()
 }
 
 /// What of a caller's headers a function may see. How its body is framed is the
@@ -65,9 +76,9 @@ fn strip(headers: &mut HeaderMap, doomed: impl Fn(&HeaderName) -> bool) {
 ///
 /// `speaks_fn`: the caller's platform headers pass, but for what the platform itself says.
 pub(super) fn from_caller(mut headers: HeaderMap, speaks_fn: bool) -> HeaderMap {
+    headers.remove(CONTENT_LENGTH);
     strip(&mut headers, |name| {
-        *name == CONTENT_LENGTH
-            || *name == EXPECT
+        *name == EXPECT
             || (is_platforms(name)
                 && (!speaks_fn || CALL_ID.contains(name) || CONTROL.contains(name)))
     });
@@ -77,7 +88,10 @@ pub(super) fn from_caller(mut headers: HeaderMap, speaks_fn: bool) -> HeaderMap 
 /// What of a function's headers a caller may see. `keep_length`: for a response without a body
 /// whose length tells about the body there would have been (RFC 9110 section 8.6).
 pub(super) fn from_function(headers: &mut HeaderMap, keep_length: bool) {
-    strip(headers, |name| !keep_length && *name == CONTENT_LENGTH);
+    if !keep_length {
+        headers.remove(CONTENT_LENGTH);
+    }
+    strip(headers, |_| false);
 }
 
 /// Whether the caller asks for no answer but that the call was taken.
@@ -187,6 +201,11 @@ mod tests {
         let mut headers = said;
         from_function(&mut headers, true);
         assert_eq!(names(&headers), ["content-length", "content-type"]);
+    }
+
+    #[test]
+    fn no_hop_by_hop_name_is_ruled_out_by_its_length() {
+        assert!(HOP_BY_HOP.iter().all(is_hop_by_hop));
     }
 
     #[test]

@@ -80,7 +80,11 @@ fn split(rest: &str) -> (&str, &str) {
 
 /// Percent-decoded once; `None` for what no name can be.
 fn decode(text: &str) -> Option<Cow<'_, str>> {
-    let text = percent_decode_str(text).decode_utf8().ok()?;
+    let text = if text.contains('%') {
+        percent_decode_str(text).decode_utf8().ok()?
+    } else {
+        Cow::Borrowed(text)
+    };
     (!text.contains('\0')).then_some(text)
 }
 

@@ -98,7 +98,8 @@ impl Run {
                 self.slot.retire("had died before the call");
                 Attempt::WasDead(self.entry)
             }
-            Some(Err(error)) => Attempt::Failed(self.fail(error).await),
+            // Boxed, because there has to be room for it in each call, and few come here.
+            Some(Err(error)) => Attempt::Failed(Box::pin(self.fail(error)).await),
             None => Attempt::Failed(self.time_out()),
         }
     }

@@ -91,26 +91,26 @@ impl Invoker {
     pub async fn call(
         &self,
         callable: &Arc<Callable>,
-        request: CallRequest,
+        mut request: CallRequest,
     ) -> Result<CallResponse, Fault> {
         let in_flight = self.traffic.enter().ok_or(Fault::ShuttingDown)?;
         let entry = Entry::begin(self.memory.clone(), in_flight, callable, request.id);
-        self.run(callable, request, entry).await
+        self.run(callable, &mut request, entry).await
     }
 
     async fn run(
         &self,
         callable: &Arc<Callable>,
-        mut request: CallRequest,
+        request: &mut CallRequest,
         mut entry: Entry,
     ) -> Result<CallResponse, Fault> {
-        if let Err(fault) = self.admit(callable, &request) {
+        if let Err(fault) = self.admit(callable, request) {
             entry.fail(&fault);
             return Err(fault);
         }
         let mut may_repeat = matches!(request.body, RequestBody::Whole(_));
         loop {
-            let env = format::environment(callable.format, &request);
+            let env = format::environment(callable.format, request);
             let slot = match self.check_out(callable, env).await {
                 Ok(slot) => slot,
                 Err(fault) => {
@@ -120,7 +120,7 @@ impl Invoker {
                 }
             };
             let reused = slot.calls > 0;
-            let run = self.begin(slot, callable, &mut request, entry);
+            let run = self.begin(slot, callable, request, entry);
             match run.go(reused && may_repeat).await {
                 Attempt::Answered(response, rest) => {
                     if let Some(rest) = rest {
@@ -192,7 +192,7 @@ impl Invoker {
                 (Format::Default, Some(env)) => {
                     let (env, time) = (env.clone(), callable.timeout);
                     let told = move || format::with_deadline(env, Timestamp::now().plus(time));
-                    pool.check_out_cold(told).await
+                    Box::pin(pool.check_out_cold(told)).await
                 }
                 // Deployed as another format while the call was on its way.
                 (Format::Default, None) => return Err(Fault::TooBusy),

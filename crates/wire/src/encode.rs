@@ -2,7 +2,7 @@
 
 use std::fmt::Write;
 
-use bytes::{BufMut, BytesMut};
+use bytes::BytesMut;
 use http::header::{CONNECTION, CONTENT_LENGTH, HOST, TRANSFER_ENCODING, USER_AGENT};
 use http::{HeaderMap, HeaderName, Method, StatusCode};
 
@@ -25,33 +25,33 @@ pub fn encode_request_head(
     own: &[(&str, &str)],
     length: BodyLength,
 ) {
-    let own_bytes: usize = own.iter().map(|(name, value)| field_len(name, value)).sum();
-    dst.reserve(estimate(headers) + own_bytes + target.len());
-    dst.put_slice(method.as_str().as_bytes());
-    dst.put_u8(b' ');
-    put_target(dst, target);
-    dst.put_slice(b" HTTP/1.1\r\n");
-    for name in [HOST, USER_AGENT] {
-        for value in headers.get_all(&name) {
-            put_field(dst, name.as_str(), value.as_bytes());
+    let mut fields: Vec<Field<'_>> = Vec::with_capacity(headers.len() + own.len());
+    for (name, value) in headers {
+        if !is_framing(name) && !is_among(own, name) {
+            fields.push((Place::of(name), name.as_str(), value.as_bytes()));
         }
     }
+    let own = own.iter();
+    fields.extend(own.map(|(name, value)| (Place::Rest, *name, value.as_bytes())));
+    // Stable: values of one name stay in their order.
+    fields.sort_by_key(|(place, name, _)| (*place, *name));
+    let rest = fields.partition_point(|(place, ..)| *place != Place::Rest);
+    let (first, rest) = fields.split_at(rest);
+
+    let lengths = fields.iter().map(|(_, name, value)| field_len(name, value));
+    dst.reserve(LINES_BYTES + target.len() + lengths.sum::<usize>());
+    put(dst, method.as_str().as_bytes());
+    put(dst, b" ");
+    put_target(dst, target);
+    put(dst, b" HTTP/1.1\r\n");
+    put_fields(dst, first);
     match length {
         BodyLength::Empty => put_length(dst, 0),
         BodyLength::Known(bytes) => put_length(dst, bytes),
-        BodyLength::Chunked => dst.put_slice(b"Transfer-Encoding: chunked\r\n"),
+        BodyLength::Chunked => put(dst, b"Transfer-Encoding: chunked\r\n"),
     }
-    let mut rest: Vec<(&str, &[u8])> = Vec::with_capacity(headers.len() + own.len());
-    let passed = headers.iter().filter(|(name, _)| {
-        !is_framing(name) && *name != HOST && *name != USER_AGENT && !is_among(own, name)
-    });
-    rest.extend(passed.map(|(name, value)| (name.as_str(), value.as_bytes())));
-    rest.extend(own.iter().map(|(name, value)| (*name, value.as_bytes())));
-    rest.sort_by_key(|(name, _)| *name);
-    for (name, value) in rest {
-        put_field(dst, name, value);
-    }
-    dst.put_slice(b"\r\n");
+    put_fields(dst, rest);
+    put(dst, b"\r\n");
 }
 
 /// Appends the head of a response.
@@ -65,12 +65,18 @@ pub fn encode_response_head(
     headers: &HeaderMap,
     length: BodyLength,
 ) {
-    dst.reserve(estimate(headers));
-    dst.put_slice(b"HTTP/1.1 ");
-    dst.put_slice(status.as_str().as_bytes());
-    dst.put_u8(b' ');
-    dst.put_slice(status.canonical_reason().unwrap_or_default().as_bytes());
-    dst.put_slice(b"\r\n");
+    let lengths = headers
+        .iter()
+        .map(|(name, value)| field_len(name.as_str(), value.as_bytes()));
+    dst.reserve(LINES_BYTES + lengths.sum::<usize>());
+    put(dst, b"HTTP/1.1 ");
+    put(dst, status.as_str().as_bytes());
+    put(dst, b" ");
+    put(
+        dst,
+        status.canonical_reason().unwrap_or_default().as_bytes(),
+    );
+    put(dst, b"\r\n");
     for (name, value) in headers.iter().filter(|(name, _)| !is_framing(name)) {
         put_field(dst, name.as_str(), value.as_bytes());
     }
@@ -80,9 +86,9 @@ pub fn encode_response_head(
         _ if bodiless => {}
         BodyLength::Empty => put_length(dst, 0),
         BodyLength::Known(bytes) => put_length(dst, bytes),
-        BodyLength::Chunked => dst.put_slice(b"Transfer-Encoding: chunked\r\n"),
+        BodyLength::Chunked => put(dst, b"Transfer-Encoding: chunked\r\n"),
     }
-    dst.put_slice(b"\r\n");
+    put(dst, b"\r\n");
 }
 
 /// Appends one chunk of a chunked body; nothing for empty data, which would end the body.
@@ -91,29 +97,21 @@ pub fn encode_chunk(dst: &mut BytesMut, data: &[u8]) {
         return;
     }
     put_fmt(dst, format_args!("{:x}\r\n", data.len()));
-    dst.put_slice(data);
-    dst.put_slice(b"\r\n");
+    put(dst, data);
+    put(dst, b"\r\n");
 }
 
 /// Appends the end of a chunked body, without trailers.
 pub fn encode_last_chunk(dst: &mut BytesMut) {
-    dst.put_slice(b"0\r\n\r\n");
+    put(dst, b"0\r\n\r\n");
 }
 
 /// Room for the start line, the length line and the blank line, so that a head is one allocation.
 const LINES_BYTES: usize = 128;
 
 /// With the colon, the space and the line end.
-fn field_len(name: &str, value: impl AsRef<[u8]>) -> usize {
-    name.len() + value.as_ref().len() + 4
-}
-
-fn estimate(headers: &HeaderMap) -> usize {
-    let fields: usize = headers
-        .iter()
-        .map(|(name, value)| field_len(name.as_str(), value))
-        .sum();
-    LINES_BYTES + fields
+fn field_len(name: &str, value: &[u8]) -> usize {
+    name.len() + value.len() + 4
 }
 
 fn is_framing(name: &HeaderName) -> bool {
@@ -124,28 +122,58 @@ fn is_among(own: &[(&str, &str)], name: &HeaderName) -> bool {
     own.iter().any(|(own, _)| *own == name.as_str())
 }
 
+/// Where in a head a field stands.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Place {
+    Host,
+    UserAgent,
+    Rest,
+}
+
+impl Place {
+    fn of(name: &HeaderName) -> Self {
+        match *name {
+            HOST => Self::Host,
+            USER_AGENT => Self::UserAgent,
+            _ => Self::Rest,
+        }
+    }
+}
+
+type Field<'a> = (Place, &'a str, &'a [u8]);
+
 fn put_target(dst: &mut BytesMut, target: &str) {
     if target.is_empty() {
-        dst.put_u8(b'/');
+        put(dst, b"/");
     }
     let mut rest = target.as_bytes();
     while let Some(bad) = rest.iter().position(|byte| !byte.is_ascii_graphic()) {
-        dst.put_slice(&rest[..bad]);
+        put(dst, &rest[..bad]);
         put_fmt(dst, format_args!("%{:02X}", rest[bad]));
         rest = &rest[bad + 1..];
     }
-    dst.put_slice(rest);
+    put(dst, rest);
 }
 
 fn put_length(dst: &mut BytesMut, bytes: u64) {
-    dst.put_slice(b"Content-Length: ");
-    dst.put_slice(itoa::Buffer::new().format(bytes).as_bytes());
-    dst.put_slice(b"\r\n");
+    put(dst, b"Content-Length: ");
+    put(dst, itoa::Buffer::new().format(bytes).as_bytes());
+    put(dst, b"\r\n");
 }
 
+fn put_fields(dst: &mut BytesMut, fields: &[Field<'_>]) {
+    for (_, name, value) in fields {
+        put_field(dst, name, value);
+    }
+}
+
+// Neither is inlined: a head is put together of many pieces, and code that has to be fetched for each
+// of them takes longer than the calls.
+
+#[inline(never)]
 fn put_field(dst: &mut BytesMut, name: &str, value: &[u8]) {
     let start = dst.len();
-    dst.put_slice(name.as_bytes());
+    dst.extend_from_slice(name.as_bytes());
     let mut first = true;
     for byte in &mut dst[start..] {
         if first {
@@ -153,9 +181,14 @@ fn put_field(dst: &mut BytesMut, name: &str, value: &[u8]) {
         }
         first = *byte == b'-';
     }
-    dst.put_slice(b": ");
-    dst.put_slice(value);
-    dst.put_slice(b"\r\n");
+    dst.extend_from_slice(b": ");
+    dst.extend_from_slice(value);
+    dst.extend_from_slice(b"\r\n");
+}
+
+#[inline(never)]
+fn put(dst: &mut BytesMut, bytes: &[u8]) {
+    dst.extend_from_slice(bytes);
 }
 
 fn put_fmt(dst: &mut BytesMut, text: std::fmt::Arguments<'_>) {

@@ -1,11 +1,12 @@
 //! From the bytes of a whole head to its parts, and the framing rules of RFC 9112 section 6.
 
 use bytes::Bytes;
-use http::header::{CONTENT_LENGTH, HeaderMap, HeaderName, HeaderValue, TRANSFER_ENCODING};
+use http::header::{CONTENT_LENGTH, HeaderMap, HeaderValue, TRANSFER_ENCODING};
 use http::{Method, StatusCode};
 use httparse::{EMPTY_HEADER, Header, Status};
 
 use crate::error::{DecodeError, seen};
+use crate::names::header_name;
 
 /// How the end of a body is known.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -224,8 +225,7 @@ fn fields(
             detail,
             seen: seen(head),
         };
-        let name = HeaderName::from_bytes(field.name.as_bytes())
-            .map_err(|_| bad("invalid header name"))?;
+        let name = header_name(field.name.as_bytes()).map_err(|_| bad("invalid header name"))?;
         if framed && name == CONTENT_LENGTH {
             declared = declared.and_length(head, field)?;
         } else if framed && name == TRANSFER_ENCODING {

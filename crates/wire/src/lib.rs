@@ -41,6 +41,7 @@ mod head;
 mod json;
 mod limits;
 mod message;
+mod names;
 mod request;
 mod response;
 mod rules;

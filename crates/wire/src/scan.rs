@@ -73,9 +73,12 @@ fn find_control(bytes: &[u8]) -> Option<usize> {
     let mut words = bytes.chunks_exact(STEP);
     let mut at = 0;
     for word in &mut words {
-        let found = controls(word.try_into().map(u64::from_le_bytes).unwrap_or(0));
-        if found != 0 {
-            return Some(at + found.trailing_zeros() as usize / 8);
+        let word = word.try_into().map_or(0, u64::from_le_bytes);
+        if may_hold_control(word) {
+            let found = controls(word);
+            if found != 0 {
+                return Some(at + found.trailing_zeros() as usize / 8);
+            }
         }
         at += STEP;
     }
@@ -83,11 +86,21 @@ fn find_control(bytes: &[u8]) -> Option<usize> {
     Some(at + rest.iter().position(|&byte| is_control(byte))?)
 }
 
+const fn each(byte: u8) -> u64 {
+    u64::from_le_bytes([byte; 8])
+}
+
+/// Whether a byte of `word` may be one that [`is_control`]: a quicker question, to which most words
+/// say no. A tab says yes, and so may a byte behind one that is a control.
+fn may_hold_control(word: u64) -> bool {
+    let delete = word ^ each(0x7f);
+    let below_space = word.wrapping_sub(each(b' ')) & !word;
+    let is_delete = delete.wrapping_sub(each(1)) & !delete;
+    (below_space | is_delete) & each(0x80) != 0
+}
+
 /// The high bit of each byte that [`is_control`], and no other.
 fn controls(word: u64) -> u64 {
-    const fn each(byte: u8) -> u64 {
-        u64::from_le_bytes([byte; 8])
-    }
     // No sum of two bytes carries into the next one.
     let zero = |word: u64| !(((word & each(0x7f)) + each(0x7f)) | word | each(0x7f));
     let below_space = zero(word & each(0xe0));
@@ -113,6 +126,10 @@ mod tests {
                     let found = controls(u64::from_le_bytes(bytes));
                     let expected = bytes.map(|byte| u8::from(is_control(byte)) << 7);
                     assert_eq!(found, u64::from_le_bytes(expected), "{bytes:?}");
+                    let may = may_hold_control(u64::from_le_bytes(bytes));
+                    assert!(may || found == 0, "{bytes:?}");
+                    let is_text = |byte: u8| byte >= b' ' && byte != 0x7f;
+                    assert!(!(may && bytes.into_iter().all(is_text)), "{bytes:?}");
                 }
             }
         }

@@ -1,0 +1,62 @@
+//! Names of headers.
+
+use http::header::{HeaderName, InvalidHeaderName};
+
+/// What every call and every answer carries beside what http knows: each would be an allocation.
+static USUAL: [HeaderName; 10] = [
+    HeaderName::from_static("fn_call_id"),
+    HeaderName::from_static("fn_deadline"),
+    HeaderName::from_static("fn_method"),
+    HeaderName::from_static("fn_request_url"),
+    HeaderName::from_static("fn-call-id"),
+    HeaderName::from_static("fn-call-depth"),
+    HeaderName::from_static("fn-deadline"),
+    HeaderName::from_static("fn-http-method"),
+    HeaderName::from_static("fn-http-request-url"),
+    HeaderName::from_static("fn-intent"),
+];
+
+/// The name of a header, in any case.
+pub(crate) fn header_name(name: &[u8]) -> Result<HeaderName, InvalidHeaderName> {
+    if let [
+        b'F' | b'f',
+        b'n' | b'N',
+        separator @ (b'-' | b'_'),
+        rest @ ..,
+    ] = name
+    {
+        let is_it = |usual: &&HeaderName| {
+            let usual = usual.as_str().as_bytes();
+            usual.len() == name.len()
+                && usual[2] == *separator
+                && usual[3..].eq_ignore_ascii_case(rest)
+        };
+        if let Some(usual) = USUAL.iter().find(is_it) {
+            return Ok(usual.clone());
+        }
+    }
+    HeaderName::from_bytes(name)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_usual_name_is_the_same_as_any_other() {
+        for usual in &USUAL {
+            let titled = usual.as_str().to_uppercase();
+            for name in [usual.as_str(), &titled] {
+                let parsed = HeaderName::from_bytes(name.as_bytes()).unwrap();
+                assert_eq!(header_name(name.as_bytes()).unwrap(), parsed);
+            }
+        }
+        for other in ["fn-call-i", "fn-call-idx", "host", "Fn", "fn-"] {
+            assert_eq!(
+                header_name(other.as_bytes()).unwrap(),
+                *other.to_lowercase()
+            );
+        }
+        assert!(header_name(b"fn-call id").is_err());
+    }
+}
