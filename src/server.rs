@@ -14,7 +14,7 @@ use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::task::TaskTracker;
 
-use crate::api::{self, ApiConfig, ApiState, Health, Sites};
+use crate::api::{self, ApiConfig, ApiState, Sites};
 use crate::config::{CorsOrigins, LauncherKind, ServerConfig, StdioPath};
 use crate::format::ExchangeLimits;
 use crate::gateway::{self, Control, Cors, Gateway, GatewayConfig, Stop, Timeouts, Workers, serve};
@@ -261,7 +261,7 @@ fn sockets(config: &ServerConfig, identity: &str) -> PathBuf {
 fn docker_config(config: &ServerConfig, identity: &str, sockets: &Path) -> DockerConfig {
     let stdio = match config.docker_stdio {
         StdioPath::Link => docker::StdioPath::Link,
-        StdioPath::Auto if link::program().is_some() => docker::StdioPath::Link,
+        StdioPath::Auto if link::program().is_some() => docker::StdioPath::Auto,
         StdioPath::Auto | StdioPath::Attach => docker::StdioPath::Attach,
     };
     DockerConfig {
@@ -349,10 +349,6 @@ fn control(
             Some(CorsOrigins::Any) => Sites::Any,
             Some(CorsOrigins::These(origins)) => Sites::These(origins),
             None => Sites::These(Vec::new()),
-        },
-        health: Health {
-            launcher: launcher.kind(),
-            stdio: launcher.stdio(),
         },
     };
     for name in &config.features.unknown {

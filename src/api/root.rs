@@ -32,15 +32,14 @@ async fn version(State(api): State<ApiState>) -> Response {
 
 /// Answers as long as the server does, whatever the database or the engine do.
 async fn health(State(api): State<ApiState>) -> Response {
-    let health = api.config.health;
+    let health = api.runner.health();
     let mut told = json!({
         "status": "ok",
         "version": api.config.version,
         "launcher": health.launcher,
         "stdio": health.stdio,
     });
-    // As it was last seen: nobody waits for an engine here.
-    if let Some(answers) = api.runner.engine_answers() {
+    if let Some(answers) = health.engine_answers {
         told["engine"] = if answers { "ok" } else { "down" }.into();
     }
     reply::json(&told)

@@ -6,7 +6,6 @@ use axum::extract::Request;
 use axum::middleware::{Next, from_fn, from_fn_with_state};
 use axum::response::{IntoResponse, Redirect, Response};
 use http::{Method, StatusCode};
-use serde::Serialize;
 
 use crate::api::error::{ApiError, Shape, shaped};
 use crate::api::origin::{Sites, refuse_foreign};
@@ -18,13 +17,15 @@ use crate::store::Registry;
 /// Nothing that can be deployed needs more: a config has to fit into an environment.
 const MAX_BODY: usize = 1 << 20;
 
-/// What `GET /health` tells.
-#[derive(Clone, Copy, Debug, Serialize)]
+/// What `GET /health` tells of what runs the functions.
+#[derive(Clone, Copy, Debug)]
 pub struct Health {
     /// What runs the functions: `docker` or `process`.
     pub launcher: &'static str,
     /// How their stdio travels: `link`, `attach` or `pipe`.
     pub stdio: &'static str,
+    /// Whether the engine that runs containers answers; `None` where there is none.
+    pub engine_answers: Option<bool>,
 }
 
 /// What runs the functions, as far as the control plane cares.
@@ -41,8 +42,8 @@ pub trait Runner: std::fmt::Debug + Send + Sync {
 
     fn draining(&self) -> DrainStatus;
 
-    /// Whether the engine that runs containers answers; `None` where there is none.
-    fn engine_answers(&self) -> Option<bool>;
+    /// As it was last seen: nobody waits for an engine here.
+    fn health(&self) -> Health;
 }
 
 /// What the control plane needs to know of the server it runs in.
@@ -57,7 +58,6 @@ pub struct ApiConfig {
     pub max_body: usize,
     /// Other sites whose pages may change what is deployed.
     pub sites: Sites,
-    pub health: Health,
 }
 
 /// What every handler shares.

@@ -217,6 +217,7 @@ impl From<Arc<LaunchError>> for Fault {
             LaunchError::InitTimedOut { .. } => Self::InitTimedOut(error),
             LaunchError::EngineDown(_) => Self::EngineDown(error),
             LaunchError::Refused { .. }
+            | LaunchError::Unseen { .. }
             | LaunchError::NoNetwork { .. }
             | LaunchError::Slow(_)
             | LaunchError::Ended(_)

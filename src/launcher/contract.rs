@@ -134,6 +134,14 @@ pub enum LaunchError {
     /// The engine refused to create or start the container; `reason` is its own message.
     #[error("the container engine refused to {doing}: {reason}")]
     Refused { doing: &'static str, reason: String },
+    /// The engine cannot run the program that hands the pipes over; mostly it sees other files than
+    /// the server.
+    #[error(
+        "the container engine cannot run what is in {folder}: {reason}; it has to see the folder \
+         of FN_IOFS_PATH under the same path as this server; without that, all formats but \
+         http-stream work with FN_DOCKER_STDIO=attach"
+    )]
+    Unseen { folder: String, reason: String },
     /// A network that containers are to join is not there.
     #[error(
         "the network '{network}', which FN_DOCKER_NETWORKS names, is not on the container \

@@ -26,8 +26,12 @@ impl api::Runner for Pools {
         self.invoker.scaling(callable).await
     }
 
-    fn engine_answers(&self) -> Option<bool> {
-        self.launcher.engine_answers()
+    fn health(&self) -> api::Health {
+        api::Health {
+            launcher: self.launcher.kind(),
+            stdio: self.launcher.stdio(),
+            engine_answers: self.launcher.engine_answers(),
+        }
     }
 
     fn drain(&self) {

@@ -452,3 +452,50 @@ async fn a_renamed_container_serves_on_and_is_removed() {
     assert!(gateway.exit().await.success());
     assert!(gateway.containers().await.is_empty());
 }
+
+/// As a server that runs in a container and was given the engine's socket.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_engine_that_sees_other_files_is_noticed() {
+    let folder = tempfile::tempdir().unwrap();
+    let place = ("FN_IOFS_PATH", folder.path().to_str().unwrap());
+    let settings = [place, ("FN_DOCKER_STDIO", "auto")];
+    let gateway = Gateway::start_apart(Backend::Link, folder.path(), &settings).await;
+    let stdio = async || {
+        let health = gateway.get("/health").await;
+        let health: serde_json::Value = serde_json::from_slice(&health.body).unwrap();
+        health["stdio"].as_str().unwrap().to_owned()
+    };
+    assert_eq!(stdio().await, "link");
+    gateway.function("m", Example::Misbehave, json!({})).await;
+    for _ in 0..2 {
+        assert_eq!(gateway.post("/t/t/m", "served").await.text(), "served");
+    }
+    assert_eq!(stdio().await, "attach");
+    let noticed = "stdio goes through the engine's API";
+    assert_eq!(
+        gateway.log().matches(noticed).count(),
+        1,
+        "{}",
+        gateway.log()
+    );
+
+    let listens = json!({"format": "http-stream"});
+    gateway.function("s", Example::Misbehave, listens).await;
+    let refused = gateway.post("/t/t/s", "refused").await;
+    assert_eq!(refused.status, 502, "{}", refused.text());
+    assert!(
+        refused.text().contains("FN_IOFS_PATH"),
+        "{}",
+        refused.text()
+    );
+
+    let settings = [place, ("FN_DOCKER_STDIO", "link")];
+    let gateway = Gateway::start_apart(Backend::Link, folder.path(), &settings).await;
+    gateway.function("m", Example::Misbehave, json!({})).await;
+    let refused = gateway.post("/t/t/m", "refused").await;
+    assert!(
+        refused.text().contains("FN_DOCKER_STDIO"),
+        "{}",
+        refused.text()
+    );
+}

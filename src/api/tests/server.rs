@@ -48,8 +48,12 @@ impl Runner for NoPools {
         }
     }
 
-    fn engine_answers(&self) -> Option<bool> {
-        None
+    fn health(&self) -> Health {
+        Health {
+            launcher: "process",
+            stdio: "pipe",
+            engine_answers: None,
+        }
     }
 
     fn drain(&self) {}
@@ -92,10 +96,6 @@ impl Server {
             version: "1.2.3",
             max_body,
             sites: Sites::These(Vec::new()),
-            health: Health {
-                launcher: "process",
-                stdio: "pipe",
-            },
         };
         let state = ApiState::new(Arc::clone(&registry), Arc::new(NoPools), config);
         Self {

@@ -1,5 +1,5 @@
 use std::path::PathBuf;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -27,6 +27,8 @@ use crate::model::ContainerLimits;
 /// How stdio travels between the gateway and a container.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum StdioPath {
+    /// `Link`, until the engine turns out to see other files than ours; from then on `Attach`.
+    Auto,
     /// Real pipes, handed over by the link program; for an engine on this host.
     Link,
     /// Through the engine's API.
@@ -88,6 +90,8 @@ pub struct DockerLauncher {
     config: DockerConfig,
     folders: Folders,
     links: Option<Links>,
+    /// How the engine has turned out to see other files than ours: a folder, and what it said.
+    unseen: OnceLock<(String, String)>,
     networks: Networks,
     namespaces: Namespaces,
     tasks: TaskTracker,
@@ -150,7 +154,7 @@ impl DockerLauncher {
     fn build(config: DockerConfig) -> Result<Self, LaunchError> {
         let folders = Folders::open(&config.sockets)?;
         let links = match config.stdio {
-            StdioPath::Link => Some(Links::open(&folders)?),
+            StdioPath::Auto | StdioPath::Link => Some(Links::open(&folders)?),
             StdioPath::Attach => None,
         };
         let engine = Arc::new(Engine::new(config.host.clone()));
@@ -171,6 +175,7 @@ impl DockerLauncher {
             config,
             folders,
             links,
+            unseen: OnceLock::new(),
             tasks,
             lookout,
             background: TaskTracker::new(),
@@ -221,7 +226,7 @@ impl DockerLauncher {
         let host = |doing| move |source| LaunchError::Host { doing, source };
         let folder = self.folders.make(id)?;
         let mut binds = Vec::new();
-        let listener = match &self.links {
+        let listener = match self.links() {
             Some(links) => Some(links.listen(&folder)?),
             None => None,
         };
@@ -232,6 +237,9 @@ impl DockerLauncher {
         let doorstep = match spec.channel {
             Channel::Stdio => None,
             Channel::Socket => {
+                if let Some((folder, reason)) = self.unseen.get().cloned() {
+                    return Err(LaunchError::Unseen { folder, reason });
+                }
                 let made = folder.make_bounded().and_then(Doorstep::make);
                 Some(made.map_err(host("make a container's socket directory"))?)
             }
@@ -248,7 +256,8 @@ impl DockerLauncher {
         if doorstep.is_some() {
             ward.watch();
         }
-        let entrypoint = listener.is_some().then(link::entrypoint);
+        let attached = listener.is_none();
+        let entrypoint = (!attached).then(link::entrypoint);
         let network = match spec.reach {
             Reach::Network => seat.mode(),
             Reach::Nothing => Some(settings::NO_NETWORK.to_owned()),
@@ -292,7 +301,7 @@ impl DockerLauncher {
                 (streams.stdin, streams.stdout, stderr, control)
             }
         };
-        place.started(&control, self.links.is_none());
+        place.started(&control, attached);
         let instance = Instance {
             id: id.to_owned(),
             stdin,
@@ -302,6 +311,26 @@ impl DockerLauncher {
             control,
         };
         Ok(Started { instance, doorstep })
+    }
+
+    fn links(&self) -> Option<&Links> {
+        let seen = self.unseen.get().is_none();
+        self.links.as_ref().filter(|_| seen)
+    }
+
+    /// As [`start`](Self::start); goes through the engine where it is found to see other files.
+    async fn start_somehow(&self, spec: &LaunchSpec) -> Result<Started, LaunchError> {
+        let error = match self.start(spec).await {
+            Err(error) if self.config.stdio == StdioPath::Auto => error,
+            other => return other,
+        };
+        let LaunchError::Unseen { folder, reason } = &error else {
+            return Err(error);
+        };
+        if self.unseen.set((folder.clone(), reason.clone())).is_ok() {
+            tracing::warn!(%error, "from here on, stdio goes through the engine's API");
+        }
+        self.start(spec).await
     }
 }
 
@@ -323,7 +352,7 @@ impl Launcher for DockerLauncher {
 
     async fn launch(&self, spec: &LaunchSpec) -> Result<Instance, LaunchError> {
         let limit = self.config.start_timeout;
-        let started = self.engine.ask(self.start(spec));
+        let started = self.engine.ask(self.start_somehow(spec));
         let started = tokio::time::timeout(limit, started).await;
         let started = started.unwrap_or_else(|_| Err(LaunchError::Slow(limit.as_secs())));
         let Started { instance, doorstep } = started.map_err(|e| self.networks.explain(e))?;
@@ -366,9 +395,9 @@ impl Launcher for DockerLauncher {
     }
 
     fn stdio(&self) -> &'static str {
-        match self.config.stdio {
-            StdioPath::Link => "link",
-            StdioPath::Attach => "attach",
+        match self.links() {
+            Some(_) => "link",
+            None => "attach",
         }
     }
 }

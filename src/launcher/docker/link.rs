@@ -19,9 +19,10 @@ use crate::launcher::{Exit, LaunchError, LaunchSpec, Loss};
 
 /// Where a container sees the link program and its socket.
 const MOUNT: &str = "/.kiln";
+const PROGRAM: &str = "/.kiln/link";
 
 pub(super) fn entrypoint() -> Vec<String> {
-    vec![format!("{MOUNT}/link"), format!("{MOUNT}/sock")]
+    vec![PROGRAM.to_owned(), format!("{MOUNT}/sock")]
 }
 
 pub(super) fn bind(folder: &Folder) -> String {
@@ -83,7 +84,7 @@ pub(super) async fn start(
     docker
         .start_container(id, None::<StartContainerOptions>)
         .await
-        .map_err(|e| refused("start the container", &e))?;
+        .map_err(|e| not_started(&listener, &e))?;
     let stream = tokio::select! {
         accepted = listener.accept() => accepted.map_err(handing_over)?.0,
         exit = ward::wait(docker, id) => return Err(match exit {
@@ -104,6 +105,31 @@ pub(super) async fn start(
         }),
     }
 }
+
+fn not_started(listener: &UnixListener, error: &bollard::errors::Error) -> LaunchError {
+    match refused("start the container", error) {
+        LaunchError::Refused { reason, .. } if is_unseen(&reason) => {
+            let socket = listener.local_addr().ok();
+            let path = socket.as_ref().and_then(|socket| socket.as_pathname());
+            let folder = path.and_then(Path::parent);
+            LaunchError::Unseen {
+                folder: folder.map_or_else(String::new, |folder| folder.display().to_string()),
+                reason,
+            }
+        }
+        other => other,
+    }
+}
+
+/// An engine that sees other files than ours makes the folder anew, with nothing in it; one that may
+/// not run what it sees there is no better off.
+fn is_unseen(reason: &str) -> bool {
+    // Runtimes differ in their spelling.
+    let reason = reason.to_lowercase();
+    let flaws = ["no such file or directory", "permission denied"];
+    reason.contains(PROGRAM) && flaws.iter().any(|flaw| reason.contains(flaw))
+}
+
 fn handing_over(source: io::Error) -> LaunchError {
     LaunchError::Host {
         doing: "hand over the pipes",

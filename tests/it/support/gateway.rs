@@ -62,6 +62,24 @@ impl Gateway {
         Self::start_with(backend, &[("DOCKER_HOST", &engine.host())]).await
     }
 
+    /// Where no engine sees what it puts into `folder`, as if it ran in a container.
+    #[cfg(feature = "docker-tests")]
+    pub(crate) async fn start_apart(
+        backend: Backend,
+        folder: &Path,
+        settings: &[(&str, &str)],
+    ) -> Self {
+        let mut command = Command::new("unshare");
+        let hidden = "mount -t tmpfs hidden \"$0\" && exec \"$@\"";
+        command.args(["--mount", "sh", "-c", hidden]);
+        command.arg(folder).arg(PROGRAM);
+        let dir = tempfile::tempdir().unwrap();
+        let mut gateway = Self::begin(command, backend, &dir.path().join("data"), settings);
+        gateway.dir = Some(dir);
+        gateway.listening().await;
+        gateway
+    }
+
     /// On a data folder that outlives it.
     pub(crate) async fn start_in(backend: Backend, data: &Path, settings: &[(&str, &str)]) -> Self {
         let mut gateway = Self::begin_in(backend, data, settings);
@@ -71,11 +89,20 @@ impl Gateway {
 
     /// Without waiting until it listens, which [`Gateway::listening`] does.
     pub(crate) fn begin_in(backend: Backend, data: &Path, settings: &[(&str, &str)]) -> Self {
+        Self::begin(Command::new(PROGRAM), backend, data, settings)
+    }
+
+    fn begin(
+        mut program: Command,
+        backend: Backend,
+        data: &Path,
+        settings: &[(&str, &str)],
+    ) -> Self {
         static TLS: Once = Once::new();
         TLS.call_once(|| {
             let _ = rustls::crypto::ring::default_provider().install_default();
         });
-        let mut child = Command::new(PROGRAM)
+        let mut child = program
             .args(["start", "--port", "0", "--data-dir"])
             .arg(data)
             .envs(backend.settings().iter().copied())
