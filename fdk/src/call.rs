@@ -1,4 +1,5 @@
 use std::any::{Any, TypeId};
+use std::borrow::Cow;
 use std::collections::HashMap;
 use std::fmt;
 use std::sync::Arc;
@@ -238,19 +239,22 @@ fn url<'a>(headers: &'a HeaderMap, target: &'a str) -> &'a str {
 
 /// The path that the caller asked for.
 pub(crate) fn path<'a>(headers: &'a HeaderMap, target: &'a str) -> &'a str {
-    let target = target_of(url(headers, target));
-    target.split(['?', '#']).next().unwrap_or_default()
-}
-
-/// Path and query of a URL, which may be no more than that.
-pub(crate) fn target_of(url: &str) -> &str {
-    match split(url) {
-        (_, "") if !url.is_empty() => "/",
-        (_, target) => target,
+    let (host, target) = split(url(headers, target));
+    match target.split(['?', '#']).next() {
+        Some("") if !host.is_empty() => "/",
+        path => path.unwrap_or_default(),
     }
 }
 
-/// A URL's host, and its path with its query; either may not be there.
+/// Path and query of a URL, which may be no more than that.
+pub(crate) fn target_of(url: &str) -> Cow<'_, str> {
+    match split(url) {
+        (host, target) if host.is_empty() || target.starts_with('/') => target.into(),
+        (_, target) => format!("/{target}").into(),
+    }
+}
+
+/// A URL's host, and what follows it; either may not be there.
 pub(crate) fn split(url: &str) -> (&str, &str) {
     // What its query quotes may be a URL, too.
     if url.starts_with('/') {
@@ -260,7 +264,7 @@ pub(crate) fn split(url: &str) -> (&str, &str) {
         .split_once(':')
         .and_then(|(_, rest)| rest.strip_prefix("//"));
     absolute.map_or(("", url), |rest| {
-        rest.split_at(rest.find('/').unwrap_or(rest.len()))
+        rest.split_at(rest.find(['/', '?', '#']).unwrap_or(rest.len()))
     })
 }
 
@@ -274,6 +278,7 @@ mod tests {
             ("http://h/a?b", "/a?b"),
             ("https://h:8080/a:b", "/a:b"),
             ("http://h", "/"),
+            ("http://h?to=http://x/b", "/?to=http://x/b"),
             ("/a?b", "/a?b"),
             ("/a?to=http://h/b", "/a?to=http://h/b"),
             ("http://h/a?to=http://h/b", "/a?to=http://h/b"),
@@ -281,6 +286,8 @@ mod tests {
             ("", ""),
         ] {
             assert_eq!(target_of(url), target, "{url}");
+            let path = target.split('?').next().unwrap();
+            assert_eq!(super::path(&HeaderMap::new(), url), path, "{url}");
         }
     }
 }

@@ -121,7 +121,7 @@ fn request(
             headers.try_insert(name, HeaderValue::from_str(value)?)?;
         }
     }
-    let (host, target) = call::split(url);
+    let (host, _) = call::split(url);
     if !headers.contains_key(HOST) && !host.is_empty() {
         headers.try_insert(HOST, HeaderValue::from_str(host)?)?;
     }
@@ -129,8 +129,11 @@ fn request(
         "" => Method::POST,
         method => Method::from_bytes(method.as_bytes())?,
     };
-    let target = if target.is_empty() { "/" } else { target };
-    Ok(head(method, target.to_owned(), headers))
+    let target = match call::target_of(url).into_owned() {
+        none if none.is_empty() => "/".to_owned(),
+        target => target,
+    };
+    Ok(head(method, target, headers))
 }
 
 /// The next call of format `json`.

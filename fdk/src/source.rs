@@ -565,7 +565,7 @@ fn unwrap(head: RequestHead) -> Result<(RequestHead, bool)> {
         return Ok((RequestHead { headers, ..head }, false));
     };
     let method = Method::from_bytes(method.as_bytes())?;
-    let target = target_of(url).to_owned();
+    let target = target_of(url).into_owned();
     let url = HeaderValue::from_str(url)?;
     let mut last = None;
     for (name, value) in &head.headers {

@@ -56,7 +56,8 @@ fn strip(headers: &mut HeaderMap, doomed: impl Fn(&HeaderName) -> bool) {
         Vec::new()
     };
     let goes = |name: &&HeaderName| is_hop_by_hop(name) || listed.contains(name) || doomed(name);
-    while let Some(name) = headers.keys().find(goes).cloned() {
+    let names: Vec<HeaderName> = headers.keys().filter(goes).cloned().collect();
+    for name in names {
         headers.remove(name);
     }
 }

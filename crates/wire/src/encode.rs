@@ -167,8 +167,8 @@ fn put_fields(dst: &mut BytesMut, fields: &[Field<'_>]) {
     }
 }
 
-// Neither is inlined: a head is put together of many pieces, and code that has to be fetched for each
-// of them takes longer than the calls.
+// Neither is inlined: a head is put together of many pieces, and fetching a copy of this code for each
+// takes longer than calling it.
 
 #[inline(never)]
 fn put_field(dst: &mut BytesMut, name: &str, value: &[u8]) {

@@ -2,8 +2,9 @@
 
 use http::header::{HeaderName, InvalidHeaderName};
 
-/// What every call and every answer carries beside what http knows: each would be an allocation.
-static USUAL: [HeaderName; 10] = [
+/// What calls and their answers carry in one format or another, and http does not know: each would be
+/// an allocation.
+static USUAL: [HeaderName; 11] = [
     HeaderName::from_static("fn_call_id"),
     HeaderName::from_static("fn_deadline"),
     HeaderName::from_static("fn_method"),
@@ -13,6 +14,7 @@ static USUAL: [HeaderName; 10] = [
     HeaderName::from_static("fn-deadline"),
     HeaderName::from_static("fn-http-method"),
     HeaderName::from_static("fn-http-request-url"),
+    HeaderName::from_static("fn-http-status"),
     HeaderName::from_static("fn-intent"),
 ];
 

@@ -72,7 +72,7 @@ impl RuntimeContext {
         let mut headers = call.headers().clone();
         // Only one format brings them along.
         let url = call.url();
-        if url.contains("://") && !headers.contains_key(URL) {
+        if !crate::call::split(url).0.is_empty() && !headers.contains_key(URL) {
             let own = [(METHOD, call.method().as_str()), (URL, url)];
             for (name, value) in own {
                 if let Ok(value) = HeaderValue::from_str(value) {

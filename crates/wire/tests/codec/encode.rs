@@ -86,6 +86,34 @@ fn what_the_platform_says_replaces_what_the_caller_said() {
 }
 
 #[test]
+fn values_of_one_name_stay_in_their_order() {
+    let headers = map(&[
+        ("z", "2"),
+        ("user-agent", "b"),
+        ("accept", "y"),
+        ("z", "1"),
+        ("host", "h"),
+        ("user-agent", "a"),
+        ("accept", "x"),
+        ("z", "3"),
+    ]);
+    assert_eq!(
+        request(&Method::GET, "/", &headers, BodyLength::Empty),
+        "GET / HTTP/1.1\r\n\
+         Host: h\r\n\
+         User-Agent: b\r\n\
+         User-Agent: a\r\n\
+         Content-Length: 0\r\n\
+         Accept: y\r\n\
+         Accept: x\r\n\
+         Z: 2\r\n\
+         Z: 1\r\n\
+         Z: 3\r\n\
+         \r\n"
+    );
+}
+
+#[test]
 fn a_request_always_says_how_long_its_body_is() {
     let none = HeaderMap::new();
     let get = |length| request(&Method::GET, "/", &none, length);
