@@ -250,7 +250,9 @@ async fn choose_launcher(
 
 /// Where the functions' sockets are.
 fn sockets(config: &ServerConfig, identity: &str) -> PathBuf {
-    let base = if config.iofs_dir.as_os_str().len() > LONGEST_SOCKETS_DIR {
+    let deep = config.iofs_dir.as_os_str().len() > LONGEST_SOCKETS_DIR;
+    // The engine was told of no other.
+    let base = if deep && config.iofs_seen.is_none() {
         std::env::temp_dir()
     } else {
         config.iofs_dir.clone()
@@ -266,6 +268,7 @@ fn docker_config(config: &ServerConfig, identity: &str, sockets: &Path) -> Docke
     };
     DockerConfig {
         host: config.docker_host.clone(),
+        sockets_seen: config.iofs_seen.clone(),
         stdio,
         tag: config.container_label_tag.clone(),
         networks: config.docker_networks.clone(),

@@ -203,6 +203,9 @@ pub struct ServerConfig {
     pub container_limits: ContainerLimits,
     /// Folder for the per-container socket folders (`FN_IOFS_PATH`); absolute.
     pub iofs_dir: PathBuf,
+    /// Where the engine finds that folder, if not under the same path (`FN_IOFS_DOCKER_PATH`): a
+    /// folder on its host, or the name of a volume.
+    pub iofs_seen: Option<String>,
     /// Extra label value on every container (`FN_CONTAINER_LABEL_TAG`).
     pub container_label_tag: Option<String>,
     /// Largest request body, in bytes (`FN_MAX_REQUEST_SIZE`).
@@ -329,6 +332,7 @@ impl ServerConfig {
                 Some(dir) => cwd.join(dir),
                 None => data_dir.join("iofs"),
             },
+            iofs_seen: iofs_seen(env)?,
             container_label_tag: env.text("FN_CONTAINER_LABEL_TAG")?,
             max_request_bytes: size(env, "FN_MAX_REQUEST_SIZE", DEFAULT_BODY_BYTES)?,
             max_response_bytes: match size(env, "FN_MAX_RESPONSE_SIZE", 0)? {
@@ -477,6 +481,25 @@ fn public_url(env: &Env<'_>) -> Result<Option<String>, SettingError> {
     }
 }
 
+fn iofs_seen(env: &Env<'_>) -> Result<Option<String>, SettingError> {
+    const NAME: &str = "FN_IOFS_DOCKER_PATH";
+    let Some(text) = env.text(NAME)? else {
+        return Ok(None);
+    };
+    // A colon would end the path where the engine is told to mount it.
+    let is_path = text.starts_with('/') && !text.contains(':');
+    let is_volume = text.starts_with(|c: char| c.is_ascii_alphanumeric())
+        && text
+            .bytes()
+            .all(|byte| byte.is_ascii_alphanumeric() || b"_.-".contains(&byte));
+    if is_path || is_volume {
+        Ok(Some(text))
+    } else {
+        let expected = "an absolute path, or the name of a volume";
+        Err(refused(NAME, &text, expected))
+    }
+}
+
 fn cors_origins(env: &Env<'_>) -> Result<Option<CorsOrigins>, SettingError> {
     let expected = "* or origins such as https://app.example.com, with commas between them";
     // The second is what Fn called it first.
@@ -541,6 +564,21 @@ mod tests {
     fn zero_bytes_means_the_default_bound() {
         let config = read(&[("FN_MAX_REQUEST_SIZE", "0")]).unwrap();
         assert_eq!(config.max_request_bytes, 64 * MIB);
+    }
+
+    #[test]
+    fn the_engine_finds_the_sockets_in_a_folder_or_a_volume() {
+        let seen = |text| read(&[("FN_IOFS_DOCKER_PATH", text)]).map(|c| c.iofs_seen);
+        assert_eq!(read(&[]).unwrap().iofs_seen, None);
+        for text in ["/srv/iofs", "fnserversocket", "a_b.c-1"] {
+            assert_eq!(seen(text).unwrap().as_deref(), Some(text));
+        }
+        for text in ["iofs/kiln", "./iofs", "/a:b", "-v"] {
+            let expected = format!(
+                "FN_IOFS_DOCKER_PATH: {text} is not allowed, expected an absolute path, or the name of a volume"
+            );
+            assert_eq!(seen(text).unwrap_err().to_string(), expected);
+        }
     }
 
     #[test]

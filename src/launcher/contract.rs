@@ -39,7 +39,7 @@ pub trait Launcher: Send + Sync + fmt::Debug {
     /// One word for people and scripts: `docker` or `process`.
     fn kind(&self) -> &'static str;
 
-    /// How stdio travels: `link`, `attach` or `pipe`.
+    /// How stdio travels by now: `link`, `attach` or `pipe`.
     fn stdio(&self) -> &'static str;
 }
 
@@ -138,8 +138,8 @@ pub enum LaunchError {
     /// the server.
     #[error(
         "the container engine cannot run what is in {folder}: {reason}; it has to see the folder \
-         of FN_IOFS_PATH under the same path as this server; without that, all formats but \
-         http-stream work with FN_DOCKER_STDIO=attach"
+         of FN_IOFS_PATH under the same path as this server, or under what FN_IOFS_DOCKER_PATH \
+         says; without that, all formats but http-stream work with FN_DOCKER_STDIO=attach"
     )]
     Unseen { folder: String, reason: String },
     /// A network that containers are to join is not there.

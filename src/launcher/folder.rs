@@ -19,7 +19,7 @@ const SOCKET_PATH_REST: usize = "/01234567890123456789012345/lsnr.sock.private".
 const LONGEST_BASE: usize = SOCKET_PATH_MAX - SOCKET_PATH_REST;
 
 /// The part of a container's directory that the function may write to.
-const BOUNDED: &str = "io";
+pub(crate) const WRITABLE: &str = "io";
 
 /// Room for a socket, a link to it and a few words.
 const BOUNDS: &std::ffi::CStr = c"size=1m,nr_inodes=64,mode=0777";
@@ -91,17 +91,22 @@ impl Folder {
 }
 
 impl Folder {
-    /// Makes a directory in this one in which a function may make a socket and little else: what it
+    /// Makes [`WRITABLE`] in this one, in which a function may make a socket and little else: what it
     /// writes there is memory, and bounded.
     ///
-    /// That takes the right to mount; without it the directory is one like any other, on whose disk
-    /// a function may write. Said once.
-    pub(crate) fn make_bounded(&self) -> io::Result<PathBuf> {
+    /// That takes the right to mount, and that who looks sees what is mounted (`shared`); without
+    /// them the directory is one like any other, on whose disk a function may write. Said once.
+    pub(crate) fn make_writable(&self, shared: bool) -> io::Result<PathBuf> {
         static TOLD: Once = Once::new();
-        let path = self.path.join(BOUNDED);
+        let path = self.path.join(WRITABLE);
         fs::create_dir(&path)?;
-        let flags = MountFlags::NODEV | MountFlags::NOSUID | MountFlags::NOEXEC;
-        if let Err(error) = rustix::mount::mount("kiln", &path, "tmpfs", flags, BOUNDS) {
+        let mounted = if shared {
+            let flags = MountFlags::NODEV | MountFlags::NOSUID | MountFlags::NOEXEC;
+            rustix::mount::mount("kiln", &path, "tmpfs", flags, BOUNDS).map_err(io::Error::from)
+        } else {
+            Err(io::Error::other("the engine would not see it"))
+        };
+        if let Err(error) = mounted {
             TOLD.call_once(|| {
                 tracing::warn!(
                     %error,
@@ -116,7 +121,7 @@ impl Folder {
 
 impl Drop for Folder {
     fn drop(&mut self) {
-        let bounded = self.path.join(BOUNDED);
+        let bounded = self.path.join(WRITABLE);
         if bounded.exists() {
             // Fails where it is no mount.
             let _ = rustix::mount::unmount(&bounded, UnmountFlags::DETACH);

@@ -392,9 +392,11 @@ pub(crate) async fn long_call(
     call
 }
 
-fn docker(args: &[&str]) {
+/// Runs the `docker` client; returns what it printed.
+fn docker(args: &[&str]) -> String {
     let output = Command::new("docker").args(args).output().unwrap();
     assert!(output.status.success(), "docker {args:?}: {output:?}");
+    String::from_utf8(output.stdout).unwrap().trim().to_owned()
 }
 
 // D9, D10
@@ -453,49 +455,112 @@ async fn a_renamed_container_serves_on_and_is_removed() {
     assert!(gateway.containers().await.is_empty());
 }
 
-/// As a server that runs in a container and was given the engine's socket.
+async fn stdio(gateway: &Gateway) -> String {
+    let health = gateway.get("/health").await;
+    let health: serde_json::Value = serde_json::from_slice(&health.body).unwrap();
+    health["stdio"].as_str().unwrap().to_owned()
+}
+
+/// As a server that runs in a container and was given the engine's socket and nothing else.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_engine_that_sees_other_files_is_noticed() {
     let folder = tempfile::tempdir().unwrap();
-    let place = ("FN_IOFS_PATH", folder.path().to_str().unwrap());
+    let path = folder.path().to_str().unwrap();
+    let hidden = format!("-t tmpfs hidden {path}");
+    let place = ("FN_IOFS_PATH", path);
     let settings = [place, ("FN_DOCKER_STDIO", "auto")];
-    let gateway = Gateway::start_apart(Backend::Link, folder.path(), &settings).await;
-    let stdio = async || {
-        let health = gateway.get("/health").await;
-        let health: serde_json::Value = serde_json::from_slice(&health.body).unwrap();
-        health["stdio"].as_str().unwrap().to_owned()
-    };
-    assert_eq!(stdio().await, "link");
+    let gateway = Gateway::start_apart(Backend::Link, &hidden, &settings).await;
+    assert_eq!(stdio(&gateway).await, "link");
     gateway.function("m", Example::Misbehave, json!({})).await;
-    for _ in 0..2 {
-        assert_eq!(gateway.post("/t/t/m", "served").await.text(), "served");
+    gateway.function("n", Example::Misbehave, json!({})).await;
+    // Each is started anew, and all of them are the first.
+    let served = ["m", "n", "m", "n"].map(|name| {
+        let path = format!("/t/t/{name}?mode=sleep&ms=500");
+        let gateway = &gateway;
+        async move { gateway.post(&path, "served").await }
+    });
+    for served in futures_util::future::join_all(served).await {
+        assert_eq!(served.status, 200, "{}", served.text());
     }
-    assert_eq!(stdio().await, "attach");
+    assert_eq!(stdio(&gateway).await, "attach");
     let noticed = "stdio goes through the engine's API";
-    assert_eq!(
-        gateway.log().matches(noticed).count(),
-        1,
-        "{}",
-        gateway.log()
-    );
+    let log = gateway.log();
+    assert_eq!(log.matches(noticed).count(), 1, "{log}");
 
     let listens = json!({"format": "http-stream"});
     gateway.function("s", Example::Misbehave, listens).await;
     let refused = gateway.post("/t/t/s", "refused").await;
-    assert_eq!(refused.status, 502, "{}", refused.text());
-    assert!(
-        refused.text().contains("FN_IOFS_PATH"),
-        "{}",
-        refused.text()
-    );
+    let text = refused.text();
+    assert_eq!(refused.status, 502, "{text}");
+    assert!(text.contains("FN_IOFS_DOCKER_PATH"), "{text}");
 
     let settings = [place, ("FN_DOCKER_STDIO", "link")];
-    let gateway = Gateway::start_apart(Backend::Link, folder.path(), &settings).await;
+    let gateway = Gateway::start_apart(Backend::Link, &hidden, &settings).await;
     gateway.function("m", Example::Misbehave, json!({})).await;
     let refused = gateway.post("/t/t/m", "refused").await;
+    assert_eq!(refused.status, 502, "{}", refused.text());
     assert!(
         refused.text().contains("FN_DOCKER_STDIO"),
         "{}",
         refused.text()
     );
+    assert_eq!(stdio(&gateway).await, "link");
+}
+
+/// A volume of the engine's; dropping it removes it.
+struct Volume(&'static str);
+
+impl Volume {
+    fn create(name: &'static str) -> Self {
+        docker(&["volume", "create", name]);
+        Self(name)
+    }
+
+    fn folder(&self) -> String {
+        docker(&["volume", "inspect", "-f", "{{.Mountpoint}}", self.0])
+    }
+}
+
+impl Drop for Volume {
+    fn drop(&mut self) {
+        let mut remove = Command::new("docker");
+        let _ = remove.args(["volume", "rm", "-f", self.0]).output();
+    }
+}
+
+/// As a server that runs in a container with a folder of the host's, or with a volume.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_engine_is_told_where_it_finds_the_servers_files() {
+    let (ours, theirs) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let (ours, theirs) = (ours.path().display(), theirs.path().display());
+    let volume = Volume::create("kiln-test-iofs");
+    for (folder, seen) in [
+        (theirs.to_string(), theirs.to_string()),
+        (volume.folder(), volume.0.to_owned()),
+    ] {
+        let mount = format!("--bind {folder} {ours}");
+        let ours = ours.to_string();
+        let settings = [
+            ("FN_IOFS_PATH", ours.as_str()),
+            ("FN_IOFS_DOCKER_PATH", seen.as_str()),
+            ("FN_DOCKER_STDIO", "auto"),
+        ];
+        let gateway = Gateway::start_apart(Backend::Link, &mount, &settings).await;
+        for (name, format) in [("m", "http"), ("s", "http-stream")] {
+            let settings = json!({"format": format});
+            gateway.function(name, Example::Misbehave, settings).await;
+            let path = format!("/t/t/{name}");
+            assert_eq!(gateway.post(&path, "served").await.text(), "served");
+        }
+        assert_eq!(stdio(&gateway).await, "link", "{seen}");
+    }
+
+    let settings = [
+        ("FN_IOFS_DOCKER_PATH", "kiln-test-no-volume"),
+        ("FN_DOCKER_STDIO", "link"),
+    ];
+    let gateway = Gateway::start_with(Backend::Link, &settings).await;
+    gateway.function("m", Example::Misbehave, json!({})).await;
+    let refused = gateway.post("/t/t/m", "refused").await.text();
+    assert!(refused.contains("FN_IOFS_DOCKER_PATH"), "{refused}");
 }

@@ -1,5 +1,6 @@
-use std::path::PathBuf;
-use std::sync::{Arc, OnceLock};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -15,6 +16,7 @@ use super::link::Links;
 use super::namespace::{Namespace, Namespaces};
 use super::network::{Membership, Networks};
 use super::roster::Roster;
+use super::view::View;
 use super::ward::DockerWard;
 use super::{attach, image, link, settings};
 use crate::launcher::folder::Folders;
@@ -47,6 +49,9 @@ pub struct DockerConfig {
     pub tag: Option<String>,
     /// Per-container socket directories are made below this one; it must be short.
     pub sockets: PathBuf,
+    /// Where the engine finds the folder that `sockets` is in, if not under the same path: a folder
+    /// on its host, or the name of a volume.
+    pub sockets_seen: Option<String>,
     /// As docker's `--user`; `None` for the image's own.
     pub user: Option<String>,
     /// As docker's `--network`, each container in the one with the fewest of ours; none for the
@@ -72,6 +77,7 @@ impl DockerConfig {
             identity: identity.into(),
             tag: None,
             sockets: sockets.into(),
+            sockets_seen: None,
             user: Some("1000:1000".to_owned()),
             networks: Vec::new(),
             prepared_networks: 0,
@@ -89,9 +95,10 @@ pub struct DockerLauncher {
     engine: Arc<Engine>,
     config: DockerConfig,
     folders: Folders,
+    view: View,
     links: Option<Links>,
-    /// How the engine has turned out to see other files than ours: a folder, and what it said.
-    unseen: OnceLock<(String, String)>,
+    /// The engine has turned out to see other files than ours.
+    unseen: AtomicBool,
     networks: Networks,
     namespaces: Namespaces,
     tasks: TaskTracker,
@@ -157,6 +164,8 @@ impl DockerLauncher {
             StdioPath::Auto | StdioPath::Link => Some(Links::open(&folders)?),
             StdioPath::Attach => None,
         };
+        let above = config.sockets.parent().unwrap_or(&config.sockets);
+        let view = View::new(above, config.sockets_seen.clone());
         let engine = Arc::new(Engine::new(config.host.clone()));
         let tasks = TaskTracker::new();
         let roster = Roster::new(engine.clone());
@@ -174,8 +183,9 @@ impl DockerLauncher {
             namespaces,
             config,
             folders,
+            view,
             links,
-            unseen: OnceLock::new(),
+            unseen: AtomicBool::new(false),
             tasks,
             lookout,
             background: TaskTracker::new(),
@@ -184,21 +194,26 @@ impl DockerLauncher {
     }
 
     /// Starts a container in a namespace that is prepared, if there is one.
-    async fn start(&self, spec: &LaunchSpec) -> Result<Started, LaunchError> {
+    async fn start(
+        &self,
+        spec: &LaunchSpec,
+        links: Option<&Links>,
+    ) -> Result<Started, LaunchError> {
         let docker = self.engine.client().await?;
+        let seen = &self.view.of(docker, self.folders.base()).await?;
         let _launching = self.namespaces.launching(docker);
         if spec.reach == Reach::Nothing {
             let seat = Seat {
                 network: None,
                 namespace: None,
             };
-            return self.start_in(docker, spec, seat).await;
+            return self.start_in(docker, spec, seat, links, seen).await;
         }
         let network = self.networks.join();
         let namespace = self.namespaces.take(network.as_ref().map(Membership::name));
         let sleeper = namespace.as_ref().map(Namespace::sleeper);
         let seat = Seat { network, namespace };
-        let error = match self.start_in(docker, spec, seat).await {
+        let error = match self.start_in(docker, spec, seat, links, seen).await {
             Ok(started) => return Ok(started),
             Err(error) => error,
         };
@@ -210,7 +225,7 @@ impl DockerLauncher {
                     network: self.networks.join(),
                     namespace: None,
                 };
-                self.start_in(docker, spec, seat).await
+                self.start_in(docker, spec, seat, links, seen).await
             }
             _ => Err(error),
         }
@@ -221,33 +236,32 @@ impl DockerLauncher {
         docker: &Docker,
         spec: &LaunchSpec,
         seat: Seat,
+        links: Option<&Links>,
+        seen: &Path,
     ) -> Result<Started, LaunchError> {
         let id = &ulid::Ulid::generate().to_string();
         let host = |doing| move |source| LaunchError::Host { doing, source };
         let folder = self.folders.make(id)?;
+        let seen = &seen.join(id);
         let mut binds = Vec::new();
-        let listener = match self.links() {
+        let listener = match links {
             Some(links) => Some(links.listen(&folder)?),
             None => None,
         };
         if listener.is_some() {
-            binds.push(link::bind(&folder));
+            binds.push(link::bind(seen));
         }
         // Watched from before the start, so that no socket is missed.
         let doorstep = match spec.channel {
             Channel::Stdio => None,
             Channel::Socket => {
-                if let Some((folder, reason)) = self.unseen.get().cloned() {
-                    return Err(LaunchError::Unseen { folder, reason });
-                }
-                let made = folder.make_bounded().and_then(Doorstep::make);
-                Some(made.map_err(host("make a container's socket directory"))?)
+                let made = folder.make_writable(self.view.shares_mounts());
+                let made = made.map_err(host("make a container's socket directory"))?;
+                binds.push(settings::socket_bind(seen));
+                let doorstep = Doorstep::make(made);
+                Some(doorstep.map_err(host("watch a container's socket directory"))?)
             }
         };
-        if let Some(doorstep) = &doorstep {
-            let path = doorstep.path().display();
-            binds.push(format!("{path}:{}:z", settings::SOCKET_MOUNT));
-        }
         // From here on, whatever happens, the container and the folder are removed.
         let place = self.lookout.roster.enter(id);
         let tasks = self.tasks.clone();
@@ -270,6 +284,7 @@ impl DockerLauncher {
                 ward.created(created.id.clone());
                 created.id
             }
+            Err(e) if link::is_unseen(seen, &e) => return Err(link::unseen(seen, &e)),
             Err(e) if is_missing(&e) && !self.networks.named_in(&e.to_string()) => {
                 ward.refused();
                 let image = spec.image.reference.clone();
@@ -285,7 +300,7 @@ impl DockerLauncher {
             Some(listener) => {
                 let mut pipes = Pipes::new(spec.channel).map_err(host("make the pipes"))?;
                 let theirs = std::mem::take(&mut pipes.theirs);
-                let pid = link::start(docker, id, listener, theirs, spec).await?;
+                let pid = link::start(docker, id, seen, listener, theirs, spec).await?;
                 ward.started(Cgroup::new(docker, engine_id, pid));
                 let stderr = log(Some(pipes.stderr));
                 let control = supervise(&self.tasks, ward, stderr.clone(), None);
@@ -313,24 +328,27 @@ impl DockerLauncher {
         Ok(Started { instance, doorstep })
     }
 
-    fn links(&self) -> Option<&Links> {
-        let seen = self.unseen.get().is_none();
+    /// What a start tries first. A socket is a file in any case.
+    fn links(&self, channel: Channel) -> Option<&Links> {
+        let seen = channel == Channel::Socket || !self.unseen.load(Ordering::Relaxed);
         self.links.as_ref().filter(|_| seen)
     }
 
-    /// As [`start`](Self::start); goes through the engine where it is found to see other files.
+    /// As [`start`](Self::start); goes through the engine where it sees other files.
     async fn start_somehow(&self, spec: &LaunchSpec) -> Result<Started, LaunchError> {
-        let error = match self.start(spec).await {
-            Err(error) if self.config.stdio == StdioPath::Auto => error,
+        let error = match self.start(spec, self.links(spec.channel)).await {
+            Err(error @ LaunchError::Unseen { .. }) => error,
             other => return other,
         };
-        let LaunchError::Unseen { folder, reason } = &error else {
+        if self.config.stdio != StdioPath::Auto || spec.channel == Channel::Socket {
             return Err(error);
-        };
-        if self.unseen.set((folder.clone(), reason.clone())).is_ok() {
+        }
+        // Only its success tells that it was not this image's fault.
+        let started = self.start(spec, None).await?;
+        if !self.unseen.swap(true, Ordering::Relaxed) {
             tracing::warn!(%error, "from here on, stdio goes through the engine's API");
         }
-        self.start(spec).await
+        Ok(started)
     }
 }
 
@@ -395,7 +413,7 @@ impl Launcher for DockerLauncher {
     }
 
     fn stdio(&self) -> &'static str {
-        match self.links() {
+        match self.links(Channel::Stdio) {
             Some(_) => "link",
             None => "attach",
         }

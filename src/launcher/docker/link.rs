@@ -7,6 +7,7 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
 use bollard::Docker;
+use bollard::errors::Error;
 use bollard::query_parameters::StartContainerOptions;
 use rustix::net::{SendAncillaryBuffer, SendAncillaryMessage, SendFlags};
 use tokio::io::AsyncReadExt;
@@ -25,9 +26,10 @@ pub(super) fn entrypoint() -> Vec<String> {
     vec![PROGRAM.to_owned(), format!("{MOUNT}/sock")]
 }
 
-pub(super) fn bind(folder: &Folder) -> String {
+/// `folder`: as the engine sees it.
+pub(super) fn bind(folder: &Path) -> String {
     // `z`: on a host with SELinux the container may not read the directory otherwise.
-    format!("{}:{MOUNT}:ro,z", folder.path().join("link").display())
+    format!("{}:{MOUNT}:ro,z", folder.join("link").display())
 }
 
 /// The link program, ready to be put beside a container's socket.
@@ -72,11 +74,13 @@ impl Links {
     }
 }
 
-/// Starts the created container `id` and hands it `pipes`, its ends of them. Returns the function's
+/// Starts the created container `id`, whose folder the engine should see as `seen`, and hands it
+/// `pipes`, its ends of them. Returns the function's
 /// process, by the number that this host's kernel gives it.
 pub(super) async fn start(
     docker: &Docker,
     id: &str,
+    seen: &Path,
     listener: UnixListener,
     pipes: Vec<OwnedFd>,
     spec: &LaunchSpec,
@@ -84,7 +88,13 @@ pub(super) async fn start(
     docker
         .start_container(id, None::<StartContainerOptions>)
         .await
-        .map_err(|e| not_started(&listener, &e))?;
+        .map_err(|e| {
+            if is_unseen(seen, &e) {
+                unseen(seen, &e)
+            } else {
+                refused("start the container", &e)
+            }
+        })?;
     let stream = tokio::select! {
         accepted = listener.accept() => accepted.map_err(handing_over)?.0,
         exit = ward::wait(docker, id) => return Err(match exit {
@@ -106,28 +116,23 @@ pub(super) async fn start(
     }
 }
 
-fn not_started(listener: &UnixListener, error: &bollard::errors::Error) -> LaunchError {
-    match refused("start the container", error) {
-        LaunchError::Refused { reason, .. } if is_unseen(&reason) => {
-            let socket = listener.local_addr().ok();
-            let path = socket.as_ref().and_then(|socket| socket.as_pathname());
-            let folder = path.and_then(Path::parent);
-            LaunchError::Unseen {
-                folder: folder.map_or_else(String::new, |folder| folder.display().to_string()),
-                reason,
-            }
-        }
-        other => other,
-    }
+/// Whether the engine sees other files in `folder`, which is the container's as the engine should see
+/// it. Some make it anew, with nothing in it, and then miss the program; others refuse to mount it.
+pub(super) fn is_unseen(folder: &Path, error: &Error) -> bool {
+    tells_unseen(&folder.display().to_string(), &error.to_string())
 }
 
-/// An engine that sees other files than ours makes the folder anew, with nothing in it; one that may
-/// not run what it sees there is no better off.
-fn is_unseen(reason: &str) -> bool {
-    // Runtimes differ in their spelling.
-    let reason = reason.to_lowercase();
-    let flaws = ["no such file or directory", "permission denied"];
-    reason.contains(PROGRAM) && flaws.iter().any(|flaw| reason.contains(flaw))
+fn tells_unseen(folder: &str, said: &str) -> bool {
+    let missing = said.to_lowercase().contains("no such file or directory");
+    let quoted = |quote: char| said.contains(&format!("{quote}{PROGRAM}{quote}"));
+    said.contains(folder) || (missing && (quoted('"') || quoted('`')))
+}
+
+pub(super) fn unseen(folder: &Path, error: &Error) -> LaunchError {
+    LaunchError::Unseen {
+        folder: folder.display().to_string(),
+        reason: error.to_string(),
+    }
 }
 
 fn handing_over(source: io::Error) -> LaunchError {
@@ -160,4 +165,45 @@ async fn answer(mut stream: UnixStream) -> io::Result<Option<i32>> {
     let mut said = Vec::new();
     stream.read_to_end(&mut said).await?;
     Ok(link::decode_failure(&said))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn engines_say_in_their_own_words_that_they_do_not_see_a_folder() {
+        for (said, unseen) in [
+            (
+                "failed to create task: runc create failed: unable to start container process: \
+                 exec: \"/.kiln/link\": stat /.kiln/link: no such file or directory: unknown",
+                true,
+            ),
+            (
+                "crun: executable file `/.kiln/link` not found: No such file or directory",
+                true,
+            ),
+            (
+                "error while creating mount source path '/srv/iofs/k/1/link': mkdir /srv: \
+                 read-only file system",
+                true,
+            ),
+            ("statfs /srv/iofs/k/1/link: no such file or directory", true),
+            (
+                "mounts denied: the path /srv/iofs/k/1/link is not shared",
+                true,
+            ),
+            (
+                "exec: \"/.kiln/link\": stat /.kiln/link: permission denied: unknown",
+                false,
+            ),
+            (
+                "chdir to cwd (\"/x/.kiln/link\") failed: no such file or directory",
+                false,
+            ),
+            ("No such image: x:1", false),
+        ] {
+            assert_eq!(tells_unseen("/srv/iofs/k/1", said), unseen, "{said}");
+        }
+    }
 }

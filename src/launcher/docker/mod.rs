@@ -2,8 +2,8 @@
 //!
 //! Stdio takes one of two ways. *Link*: the container's entrypoint is our own small program,
 //! which receives three pipes over a unix socket in a mounted directory and then becomes the
-//! function; the engine never sees a byte. *Attach*: the engine's own API, for engines on other
-//! hosts. Both give the same [`Instance`](crate::launcher::Instance).
+//! function; the engine never sees a byte. *Attach*: the engine's own API, for engines that see none
+//! of our files. Both give the same [`Instance`](crate::launcher::Instance).
 //!
 //! Half of what a start costs is setting up a network, so some are kept prepared: `namespace.rs`.
 //!
@@ -21,6 +21,7 @@ mod network;
 mod roster;
 mod settings;
 mod sleeper;
+mod view;
 mod ward;
 
 pub use launcher::{DockerConfig, DockerLauncher, StdioPath};

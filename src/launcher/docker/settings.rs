@@ -1,12 +1,14 @@
 //! What a function's container may do: as little as a function needs.
 
 use std::collections::HashMap;
+use std::path::Path;
 
 use bollard::models::{
     ContainerCreateBody, HealthConfig, HostConfig, HostConfigLogConfig, ResourcesUlimits,
 };
 
 use super::launcher::DockerConfig;
+use crate::launcher::folder::WRITABLE;
 use crate::launcher::socket::SOCKET_NAME;
 use crate::launcher::{Channel, LaunchSpec};
 use crate::model::ContainerLimits;
@@ -14,7 +16,7 @@ use crate::model::ContainerLimits;
 /// Size of `/tmp` in MB where the function names none; the root is read-only.
 const DEFAULT_TMP_MB: u32 = 64;
 /// Where a container makes its socket, by the FDKs' convention.
-pub(super) const SOCKET_MOUNT: &str = "/tmp/iofs";
+const SOCKET_MOUNT: &str = "/tmp/iofs";
 /// As docker's `--network`, for who is to talk to nobody.
 pub(super) const NO_NETWORK: &str = "none";
 /// The gateway that a container belongs to, and the gateway's name for it, which nobody can change.
@@ -55,6 +57,11 @@ pub(super) fn create_body(
         host_config: Some(host_config(config, spec, network, binds)),
         ..ContainerCreateBody::default()
     }
+}
+
+/// `folder`: the container's, as the engine sees it.
+pub(super) fn socket_bind(folder: &Path) -> String {
+    format!("{}:{SOCKET_MOUNT}:z", folder.join(WRITABLE).display())
 }
 
 fn env(spec: &LaunchSpec) -> Vec<String> {

@@ -62,17 +62,17 @@ impl Gateway {
         Self::start_with(backend, &[("DOCKER_HOST", &engine.host())]).await
     }
 
-    /// Where no engine sees what it puts into `folder`, as if it ran in a container.
+    /// Where no engine sees what `mount`, with these arguments, has mounted: as if it ran in a
+    /// container.
     #[cfg(feature = "docker-tests")]
     pub(crate) async fn start_apart(
         backend: Backend,
-        folder: &Path,
+        mount: &str,
         settings: &[(&str, &str)],
     ) -> Self {
         let mut command = Command::new("unshare");
-        let hidden = "mount -t tmpfs hidden \"$0\" && exec \"$@\"";
-        command.args(["--mount", "sh", "-c", hidden]);
-        command.arg(folder).arg(PROGRAM);
+        let script = format!("mount {mount} && exec \"$0\" \"$@\"");
+        command.args(["--mount", "sh", "-c", &script, PROGRAM]);
         let dir = tempfile::tempdir().unwrap();
         let mut gateway = Self::begin(command, backend, &dir.path().join("data"), settings);
         gateway.dir = Some(dir);
