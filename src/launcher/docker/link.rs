@@ -75,8 +75,8 @@ impl Links {
 }
 
 /// Starts the created container `id`, whose folder the engine should see as `seen`, and hands it
-/// `pipes`, its ends of them. Returns the function's
-/// process, by the number that this host's kernel gives it.
+/// `pipes`, its ends of them. Returns the function's process, by the number that this host's kernel
+/// gives it.
 pub(super) async fn start(
     docker: &Docker,
     id: &str,
