@@ -129,11 +129,12 @@ fn request(
         "" => Method::POST,
         method => Method::from_bytes(method.as_bytes())?,
     };
-    let target = match call::target_of(url).into_owned() {
-        none if none.is_empty() => "/".to_owned(),
-        target => target,
+    let target = if url.is_empty() {
+        "/".into()
+    } else {
+        call::target_of(url)
     };
-    Ok(head(method, target, headers))
+    Ok(head(method, target.into_owned(), headers))
 }
 
 /// The next call of format `json`.

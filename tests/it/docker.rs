@@ -455,12 +455,6 @@ async fn a_renamed_container_serves_on_and_is_removed() {
     assert!(gateway.containers().await.is_empty());
 }
 
-async fn stdio(gateway: &Gateway) -> String {
-    let health = gateway.get("/health").await;
-    let health: serde_json::Value = serde_json::from_slice(&health.body).unwrap();
-    health["stdio"].as_str().unwrap().to_owned()
-}
-
 /// As a server that runs in a container and was given the engine's socket and nothing else.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_engine_that_sees_other_files_is_noticed() {
@@ -470,7 +464,7 @@ async fn an_engine_that_sees_other_files_is_noticed() {
     let place = ("FN_IOFS_PATH", path);
     let settings = [place, ("FN_DOCKER_STDIO", "auto")];
     let gateway = Gateway::start_apart(Backend::Link, &hidden, &settings).await;
-    assert_eq!(stdio(&gateway).await, "link");
+    assert_eq!(gateway.health().await["stdio"], "link");
     gateway.function("m", Example::Misbehave, json!({})).await;
     gateway.function("n", Example::Misbehave, json!({})).await;
     // Each is started anew, and all of them are the first.
@@ -482,7 +476,7 @@ async fn an_engine_that_sees_other_files_is_noticed() {
     for served in futures_util::future::join_all(served).await {
         assert_eq!(served.status, 200, "{}", served.text());
     }
-    assert_eq!(stdio(&gateway).await, "attach");
+    assert_eq!(gateway.health().await["stdio"], "attach");
     let noticed = "stdio goes through the engine's API";
     let log = gateway.log();
     assert_eq!(log.matches(noticed).count(), 1, "{log}");
@@ -504,7 +498,7 @@ async fn an_engine_that_sees_other_files_is_noticed() {
         "{}",
         refused.text()
     );
-    assert_eq!(stdio(&gateway).await, "link");
+    assert_eq!(gateway.health().await["stdio"], "link");
 }
 
 /// A volume of the engine's; dropping it removes it.
@@ -552,7 +546,7 @@ async fn an_engine_is_told_where_it_finds_the_servers_files() {
             let path = format!("/t/t/{name}");
             assert_eq!(gateway.post(&path, "served").await.text(), "served");
         }
-        assert_eq!(stdio(&gateway).await, "link", "{seen}");
+        assert_eq!(gateway.health().await["stdio"], "link", "{seen}");
     }
 
     let settings = [

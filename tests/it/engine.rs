@@ -3,17 +3,14 @@
 use std::ffi::CStr;
 
 use rustix::process::Signal;
-use serde_json::{Value, json};
+use serde_json::json;
 
 use crate::docker::long_call;
 use crate::support::{Backend, Engine, Example, Gateway, eventually};
 
 async fn engine_is(gateway: &Gateway, word: &str) {
     eventually("the word on the engine", async || {
-        let health = gateway.get("/health").await;
-        assert_eq!(health.status, 200);
-        let health: Value = serde_json::from_slice(&health.body).unwrap();
-        health["engine"] == word
+        gateway.health().await["engine"] == word
     })
     .await;
 }

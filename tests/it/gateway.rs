@@ -74,8 +74,7 @@ async fn what_is_not_there_is_named_in_the_shape_of_its_api() {
 #[tokio::test(flavor = "multi_thread")]
 async fn health_and_version_are_told() {
     let gateway = Gateway::start(Backend::Process).await;
-    let health: serde_json::Value =
-        serde_json::from_slice(&gateway.get("/health").await.body).unwrap();
+    let health = gateway.health().await;
     assert_eq!(health["status"], "ok");
     assert_eq!(health["launcher"], "process");
     let version = gateway.get("/version").await;

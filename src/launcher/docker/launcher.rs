@@ -164,8 +164,7 @@ impl DockerLauncher {
             StdioPath::Auto | StdioPath::Link => Some(Links::open(&folders)?),
             StdioPath::Attach => None,
         };
-        let above = config.sockets.parent().unwrap_or(&config.sockets);
-        let view = View::new(above, config.sockets_seen.clone());
+        let view = View::new(&config.sockets, config.sockets_seen.clone());
         let engine = Arc::new(Engine::new(config.host.clone()));
         let tasks = TaskTracker::new();
         let roster = Roster::new(engine.clone());
@@ -200,7 +199,7 @@ impl DockerLauncher {
         links: Option<&Links>,
     ) -> Result<Started, LaunchError> {
         let docker = self.engine.client().await?;
-        let seen = &self.view.of(docker, self.folders.base()).await?;
+        let seen = self.view.sockets(docker).await?;
         let _launching = self.namespaces.launching(docker);
         if spec.reach == Reach::Nothing {
             let seat = Seat {
@@ -284,7 +283,7 @@ impl DockerLauncher {
                 ward.created(created.id.clone());
                 created.id
             }
-            Err(e) if link::is_unseen(seen, &e) => return Err(link::unseen(seen, &e)),
+            Err(e) if let Some(unseen) = link::unseen(seen, &e) => return Err(unseen),
             Err(e) if is_missing(&e) && !self.networks.named_in(&e.to_string()) => {
                 ward.refused();
                 let image = spec.image.reference.clone();

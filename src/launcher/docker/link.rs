@@ -88,13 +88,7 @@ pub(super) async fn start(
     docker
         .start_container(id, None::<StartContainerOptions>)
         .await
-        .map_err(|e| {
-            if is_unseen(seen, &e) {
-                unseen(seen, &e)
-            } else {
-                refused("start the container", &e)
-            }
-        })?;
+        .map_err(|e| unseen(seen, &e).unwrap_or_else(|| refused("start the container", &e)))?;
     let stream = tokio::select! {
         accepted = listener.accept() => accepted.map_err(handing_over)?.0,
         exit = ward::wait(docker, id) => return Err(match exit {
@@ -116,23 +110,19 @@ pub(super) async fn start(
     }
 }
 
-/// Whether the engine sees other files in `folder`, which is the container's as the engine should see
-/// it. Some make it anew, with nothing in it, and then miss the program; others refuse to mount it.
-pub(super) fn is_unseen(folder: &Path, error: &Error) -> bool {
-    tells_unseen(&folder.display().to_string(), &error.to_string())
+/// What `error` means if the engine sees other files in `folder`, which is the container's as the
+/// engine should see it.
+pub(super) fn unseen(folder: &Path, error: &Error) -> Option<LaunchError> {
+    let (folder, reason) = (folder.display().to_string(), error.to_string());
+    tells_unseen(&folder, &reason).then_some(LaunchError::Unseen { folder, reason })
 }
 
+/// Some engines make a folder that they do not see anew, with nothing in it, and then miss the
+/// program; others refuse to mount it.
 fn tells_unseen(folder: &str, said: &str) -> bool {
     let missing = said.to_lowercase().contains("no such file or directory");
     let quoted = |quote: char| said.contains(&format!("{quote}{PROGRAM}{quote}"));
     said.contains(folder) || (missing && (quoted('"') || quoted('`')))
-}
-
-pub(super) fn unseen(folder: &Path, error: &Error) -> LaunchError {
-    LaunchError::Unseen {
-        folder: folder.display().to_string(),
-        reason: error.to_string(),
-    }
 }
 
 fn handing_over(source: io::Error) -> LaunchError {

@@ -194,6 +194,13 @@ impl Gateway {
         kib << 10
     }
 
+    /// What `/health` tells.
+    pub(crate) async fn health(&self) -> Value {
+        let health = self.get("/health").await;
+        assert_eq!(health.status, 200);
+        serde_json::from_slice(&health.body).unwrap()
+    }
+
     pub(crate) fn log(&self) -> String {
         self.log.lock().join("\n")
     }
