@@ -1,5 +1,5 @@
 use std::collections::BTreeMap;
-use std::path::Path;
+use std::path::PathBuf;
 use std::time::Duration;
 
 use serde::Serialize;
@@ -7,7 +7,7 @@ use serde::Serialize;
 use crate::load::{self, Outcome};
 use crate::process;
 use crate::special::{self, Cold, Idle, Overload, ScaleUp};
-use crate::subject::{self, Kiln, Lanes, Subject};
+use crate::subject::{self, Ground, Kiln, Lanes, Subject};
 
 #[derive(clap::Args)]
 pub(crate) struct Args {
@@ -20,6 +20,9 @@ pub(crate) struct Args {
     /// Leaves out what needs a Docker engine.
     #[arg(long)]
     no_docker: bool,
+    /// The server that is measured.
+    #[arg(long, value_name = "PATH", default_value = "target/release/fn")]
+    program: PathBuf,
 }
 
 /// How much is measured.
@@ -155,9 +158,9 @@ pub(crate) async fn run(args: Args) -> anyhow::Result<()> {
         Effort::full()
     };
     let folder = tempfile::tempdir()?;
-    let folder = folder.path();
+    let ground = Ground::new(folder.path(), &args.program);
     progress("starting the servers and their functions");
-    let subjects = subjects(folder, &effort, !args.no_docker).await?;
+    let subjects = subjects(&ground, &effort, !args.no_docker).await?;
     let mut rows = Vec::new();
     for (number, cell) in effort.cells.iter().enumerate() {
         progress(&format!("cell {} of {}", number + 1, effort.cells.len()));
@@ -179,15 +182,15 @@ pub(crate) async fn run(args: Args) -> anyhow::Result<()> {
             continue;
         }
         progress("too many calls, and many first ones");
-        let kiln = Kiln::start(&format!("{name}-special"), folder, &settings).await?;
+        let kiln = Kiln::start(&format!("{name}-special"), &ground, &settings).await?;
         overload.push(special::overload(name, &kiln, effort.round).await?);
         scale_up.push(special::scale_up(name, &kiln, effort.scale_ups).await?);
         kiln.stop().await?;
     }
     progress("containers that idle");
-    let idle = special::idle(folder, effort.idle_lanes).await?;
+    let idle = special::idle(&ground, effort.idle_lanes).await?;
     progress("first calls");
-    let cold = special::cold(folder, !args.no_docker, effort.colds).await?;
+    let cold = special::cold(&ground, !args.no_docker, effort.colds).await?;
     let report = Report {
         rows,
         steady,
@@ -205,9 +208,9 @@ pub(crate) async fn run(args: Args) -> anyhow::Result<()> {
     Ok(())
 }
 
-type Settings = Vec<(&'static str, &'static str)>;
+pub(crate) type Settings = Vec<(&'static str, &'static str)>;
 
-fn ways(docker: bool) -> Vec<(&'static str, Settings)> {
+pub(crate) fn ways(docker: bool) -> Vec<(&'static str, Settings)> {
     let mut ways = vec![("process", vec![("FN_LAUNCHER", "process")])];
     if docker {
         for way in ["link", "attach"] {
@@ -220,12 +223,12 @@ fn ways(docker: bool) -> Vec<(&'static str, Settings)> {
     ways
 }
 
-async fn subjects(folder: &Path, effort: &Effort, docker: bool) -> anyhow::Result<Vec<Subject>> {
+async fn subjects(ground: &Ground, effort: &Effort, docker: bool) -> anyhow::Result<Vec<Subject>> {
     let lanes = distinct(effort.cells.iter().map(|cell| cell.lanes));
     let sizes = distinct(effort.cells.iter().map(|cell| cell.bytes));
-    let mut subjects = vec![subject::fixed(&sizes).await?, subject::proxy(folder).await?];
+    let mut subjects = vec![subject::fixed(&sizes).await?, subject::proxy(ground).await?];
     for (name, settings) in ways(docker) {
-        subjects.push(subject::kiln(name, folder, &settings, &lanes).await?);
+        subjects.push(subject::kiln(name, ground, &settings, &lanes).await?);
     }
     Ok(subjects)
 }
@@ -421,6 +424,6 @@ fn print(text: &str) {
 }
 
 #[expect(clippy::print_stderr, reason = "whoever waits wants to know for what")]
-fn progress(text: &str) {
+pub(crate) fn progress(text: &str) {
     eprintln!("{text}");
 }

@@ -14,7 +14,7 @@ use serde_json::json;
 use tokio::process::Command;
 
 use crate::load::Call;
-use crate::subject::{Kiln, Program, path};
+use crate::subject::{Ground, Kiln, path};
 
 #[derive(clap::Args)]
 pub(crate) struct Args {
@@ -101,9 +101,10 @@ fn compare(
 async fn count(folder: &Path) -> anyhow::Result<BTreeMap<&'static str, u64>> {
     let profile = folder.join("profile");
     let out = format!("--callgrind-out-file={}", profile.display());
-    let program = Program::under(&["valgrind", "--tool=callgrind", &out], "target/debug/fn");
+    let tool = ["valgrind", "--tool=callgrind", &out];
+    let ground = Ground::new(folder, Path::new("target/debug/fn")).under(&tool);
     let settings = [("FN_LAUNCHER", "process")];
-    let kiln = Kiln::start_program(&program, "count", folder, &settings).await?;
+    let kiln = Kiln::start("count", &ground, &settings).await?;
     let scale = json!({ "kiln/scale": { "min": 1, "max": 1 } });
     // What tells how many containers are there reads the auxiliary vector, in which valgrind leaves
     // an address out; the first call waits for them just as well.

@@ -1,7 +1,6 @@
 //! What a table of throughput does not tell: first calls, many at once, too many, and none at all.
 
 use std::collections::BTreeMap;
-use std::path::Path;
 use std::process::Stdio;
 use std::time::{Duration, Instant};
 
@@ -15,7 +14,7 @@ use tokio::process::Command;
 use crate::bench::median;
 use crate::load::{self, Call};
 use crate::process;
-use crate::subject::{Kiln, path};
+use crate::subject::{Ground, Kiln, path};
 
 /// How a function does that is called five times as often as it can answer.
 #[derive(Serialize)]
@@ -71,12 +70,12 @@ pub(crate) struct Idle {
 }
 
 /// On the process launcher, where nothing but the server has to do with them.
-pub(crate) async fn idle(folder: &Path, lanes: usize) -> anyhow::Result<Idle> {
+pub(crate) async fn idle(ground: &Ground, lanes: usize) -> anyhow::Result<Idle> {
     const WATCHED: Duration = Duration::from_secs(5);
     const FEW: usize = 8;
     let most = lanes.to_string();
     let settings = [("FN_LAUNCHER", "process"), ("FN_MAX_CONTAINERS", &most)];
-    let kiln = Kiln::start("idle", folder, &settings).await?;
+    let kiln = Kiln::start("idle", ground, &settings).await?;
     // A server grows with as many callers, whoever serves them, and that is not the containers'.
     warm("few", &kiln, FEW).await?;
     all_at_once("few", &kiln, lanes, Duration::from_millis(5)).await?;
@@ -174,7 +173,7 @@ pub(crate) struct Cold {
 const DOCKER_RUN: &str = "docker run --rm, until it has ended";
 
 /// All ways in turns, so that a busy moment hits all of them.
-pub(crate) async fn cold(folder: &Path, docker: bool, turns: usize) -> anyhow::Result<Vec<Cold>> {
+pub(crate) async fn cold(ground: &Ground, docker: bool, turns: usize) -> anyhow::Result<Vec<Cold>> {
     const PREPARED: &str = "FN_EXPERIMENTAL_PREFORK_POOL_SIZE";
     let mut ways = vec![("process launcher", vec![("FN_LAUNCHER", "process")], 0)];
     if docker {
@@ -185,7 +184,7 @@ pub(crate) async fn cold(folder: &Path, docker: bool, turns: usize) -> anyhow::R
     let mut servers = Vec::new();
     for (way, settings, prepared) in ways {
         let folder_name = format!("cold-{}", servers.len());
-        let kiln = Kiln::start(&folder_name, folder, &settings).await?;
+        let kiln = Kiln::start(&folder_name, ground, &settings).await?;
         servers.push((way, kiln, prepared));
     }
     let mut taken: BTreeMap<&str, Vec<f64>> = BTreeMap::new();

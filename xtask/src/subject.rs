@@ -11,29 +11,34 @@ use crate::floor;
 use crate::load::Call;
 use crate::process::Server;
 
-/// The server's program, and what runs it.
-pub(crate) struct Program {
-    words: Vec<String>,
-    program: &'static str,
+/// Where servers are started, and of which program.
+pub(crate) struct Ground {
+    pub(crate) folder: PathBuf,
+    program: PathBuf,
+    /// What the program runs under, if anything.
+    tool: Vec<String>,
 }
 
-impl Program {
-    /// What users run.
-    fn release() -> Self {
-        Self::under(&[], "target/release/fn")
-    }
-
-    pub(crate) fn under(tool: &[&str], program: &'static str) -> Self {
-        let words = tool.iter().chain([&program]);
+impl Ground {
+    pub(crate) fn new(folder: &Path, program: &Path) -> Self {
         Self {
-            words: words.map(|word| (*word).to_owned()).collect(),
-            program,
+            folder: folder.to_owned(),
+            program: program.to_owned(),
+            tool: Vec::new(),
         }
     }
 
+    pub(crate) fn under(mut self, tool: &[&str]) -> Self {
+        self.tool = tool.iter().map(|word| (*word).to_owned()).collect();
+        self
+    }
+
     fn command(&self) -> Command {
-        let mut command = Command::new(&self.words[0]);
-        command.args(&self.words[1..]);
+        let Some((tool, args)) = self.tool.split_first() else {
+            return Command::new(&self.program);
+        };
+        let mut command = Command::new(tool);
+        command.args(args).arg(&self.program);
         command
     }
 }
@@ -143,8 +148,8 @@ pub(crate) async fn fixed(sizes: &[usize]) -> anyhow::Result<Subject> {
 }
 
 /// Passes every call on to a second server.
-pub(crate) async fn proxy(folder: &Path) -> anyhow::Result<Subject> {
-    let socket = folder.join("echo");
+pub(crate) async fn proxy(ground: &Ground) -> anyhow::Result<Subject> {
+    let socket = ground.folder.join("echo");
     let socket = socket.to_str().context("a path that is text")?;
     let upstream = this_program(&["echo", socket])?
         .kill_on_drop(true)
@@ -162,11 +167,11 @@ pub(crate) async fn proxy(folder: &Path) -> anyhow::Result<Subject> {
 /// Kiln with `settings`, and a function for each number of `lanes`, whose containers are there.
 pub(crate) async fn kiln(
     name: &'static str,
-    folder: &Path,
+    ground: &Ground,
     settings: &[(&str, &str)],
     lanes: &[Lanes],
 ) -> anyhow::Result<Subject> {
-    let kiln = Kiln::start(name, folder, settings).await?;
+    let kiln = Kiln::start(name, ground, settings).await?;
     for lanes in lanes {
         let id = kiln.function(&lanes.name(), &lanes.annotations()).await?;
         if let Lanes::These(count) = lanes {
@@ -195,25 +200,16 @@ pub(crate) struct Kiln {
 impl Kiln {
     pub(crate) async fn start(
         name: &str,
-        folder: &Path,
+        ground: &Ground,
         settings: &[(&str, &str)],
     ) -> anyhow::Result<Self> {
-        Self::start_program(&Program::release(), name, folder, settings).await
-    }
-
-    pub(crate) async fn start_program(
-        program: &Program,
-        name: &str,
-        folder: &Path,
-        settings: &[(&str, &str)],
-    ) -> anyhow::Result<Self> {
-        let data = folder.join(name);
-        let mut command = program.command();
+        let data = ground.folder.join(name);
+        let mut command = ground.command();
         command.args(["start", "--port", "0", "--data-dir"]);
         command.arg(&data).envs(settings.iter().copied());
         let server = Server::start(command, address).await?;
         let url = format!("http://{}", server.address);
-        let image = build(program.program, &url, folder).await?;
+        let image = build(ground, &url).await?;
         let app = post(&url, "/v2/apps", &json!({ "name": "bench" })).await?;
         let app = app["id"].as_str().context("an app's id")?.to_owned();
         Ok(Self {
@@ -239,25 +235,36 @@ impl Kiln {
     }
 
     pub(crate) async fn function(&self, name: &str, annotations: &Value) -> anyhow::Result<String> {
-        self.lasting(name, annotations, 60).await
+        self.with(name, annotations, json!({})).await
     }
 
     /// A function whose containers end a second after their last call.
     pub(crate) async fn short_lived(&self, name: &str) -> anyhow::Result<String> {
-        self.lasting(name, &json!({}), 1).await
+        let settings = json!({ "idle_timeout": 1 });
+        self.with(name, &json!({}), settings).await
     }
 
-    async fn lasting(
+    /// A function of that format.
+    pub(crate) async fn speaking(&self, format: &str) -> anyhow::Result<String> {
+        let settings = json!({ "format": format });
+        self.with(format, &json!({}), settings).await
+    }
+
+    /// With `settings` in the place of the usual ones.
+    async fn with(
         &self,
         name: &str,
         annotations: &Value,
-        idle_timeout: u32,
+        settings: Value,
     ) -> anyhow::Result<String> {
         let url = format!("http://{}", self.address());
-        let function = json!({
+        let mut function = json!({
             "app_id": self.app, "name": name, "image": self.image, "format": "http",
-            "memory": 16, "timeout": 60, "idle_timeout": idle_timeout,
+            "memory": 16, "timeout": 60, "idle_timeout": 60,
         });
+        for (key, value) in settings.as_object().into_iter().flatten() {
+            function[key] = value.clone();
+        }
         let function = post(&url, "/v2/fns", &function).await?;
         let id = function["id"].as_str().context("a function's id")?;
         let trigger = json!({
@@ -301,10 +308,10 @@ fn address(line: &str) -> Option<&str> {
     rest.split(' ').next()
 }
 
-async fn build(program: &str, url: &str, folder: &Path) -> anyhow::Result<String> {
-    let mut build = Command::new(program);
+async fn build(ground: &Ground, url: &str) -> anyhow::Result<String> {
+    let mut build = Command::new(&ground.program);
     build.args(["build", FUNCTION]).env("FN_API_URL", url);
-    let output = build.env("FN_DATA_DIR", folder).output().await?;
+    let output = build.env("FN_DATA_DIR", &ground.folder).output().await?;
     ensure!(
         output.status.success(),
         "{}",

@@ -1,0 +1,194 @@
+//! `cargo xtask pgo`: a server that is compiled for how it is used (profile-guided optimization).
+//!
+//! Most of what a call runs through runs once, and the processor waits for the code. Whoever has seen
+//! calls can put what they need side by side, and the rest out of the way. So a first build counts
+//! what calls of every kind do, and a second one goes by the counts.
+
+use std::ffi::{OsStr, OsString};
+use std::path::{Path, PathBuf};
+use std::process::Stdio;
+use std::time::Duration;
+
+use anyhow::{Context, bail, ensure};
+use tokio::process::Command;
+
+use crate::bench::{progress, ways};
+use crate::load::{self, Call};
+use crate::subject::{Ground, Kiln, path};
+
+#[derive(clap::Args)]
+pub(crate) struct Args {
+    /// Leaves out what needs a Docker engine; its ways to functions are then compiled as if nobody
+    /// used them.
+    #[arg(long)]
+    no_docker: bool,
+}
+
+const FOLDER: &str = "target/pgo";
+const TIME: Duration = Duration::from_secs(2);
+/// Callers at once, and bytes in the body of a call.
+const LOADS: [(usize, usize); 4] = [(1, 200), (8, 200), (64, 200), (8, 64 << 10)];
+/// What most functions speak.
+const FORMATS: [&str; 3] = ["http", "http-stream", "json"];
+/// The names that Debian gives it.
+const VERSIONS: std::ops::RangeInclusive<u32> = 19..=40;
+
+pub(crate) async fn run(args: Args) -> anyhow::Result<()> {
+    // Before a build that would be in vain.
+    let mergers = mergers().await?;
+    let host = host().await?;
+    let folder = std::env::current_dir()?.join(FOLDER);
+    let (raw, counts) = (folder.join("raw"), folder.join("counts"));
+    // An earlier build by other counts is not good any more; cargo does not look into them.
+    for old in [&raw, &folder.join("tuned")] {
+        if old.exists() {
+            std::fs::remove_dir_all(old).with_context(|| old.display().to_string())?;
+        }
+    }
+    progress("1 of 3: building a server that counts (five minutes or so)");
+    let counting = build(&folder, "counting", &host, flag("generate", &raw)).await?;
+    progress("2 of 3: calling it in every way");
+    train(&counting, !args.no_docker).await?;
+    merge(&mergers, &raw, &counts).await?;
+    progress("3 of 3: building the server by what was counted (another five)");
+    let program = build(&folder, "tuned", &host, flag("use", &counts)).await?;
+    let program = program.strip_prefix(std::env::current_dir()?)?.display();
+    progress(&format!(
+        "built {program}; measure it with `cargo xtask bench --program {program}`"
+    ));
+    Ok(())
+}
+
+fn flag(what: &str, path: &Path) -> OsString {
+    let mut flag = OsString::from(format!("-Cprofile-{what}="));
+    flag.push(path);
+    flag
+}
+
+/// Builds the server with `flag`, and with what `RUSTFLAGS` says.
+async fn build(folder: &Path, name: &str, host: &str, flag: OsString) -> anyhow::Result<PathBuf> {
+    let folder = folder.join(name);
+    let own = std::env::var("RUSTFLAGS").unwrap_or_default();
+    let mut cargo = Command::new("cargo");
+    cargo
+        .args(["build", "--release", "--locked", "--bin", "fn"])
+        // Named, so that what runs during the build is built without the flag.
+        .args(["--target", host, "--target-dir"])
+        .arg(&folder)
+        .env("CARGO_ENCODED_RUSTFLAGS", encoded(&own, &flag));
+    let status = cargo.status().await.context("cargo")?;
+    ensure!(status.success(), "cargo build failed: {status}");
+    Ok(folder.join(host).join("release/fn"))
+}
+
+/// The user's own flags, and one more that may have spaces in it.
+fn encoded(own: &str, flag: &OsStr) -> OsString {
+    let own = own.split_whitespace().map(OsStr::new);
+    own.chain([flag])
+        .collect::<Vec<_>>()
+        .join(OsStr::new("\x1f"))
+}
+
+/// Has `program` do what servers do.
+async fn train(program: &Path, docker: bool) -> anyhow::Result<()> {
+    let folder = tempfile::tempdir()?;
+    let ground = Ground::new(folder.path(), program);
+    for (name, settings) in ways(docker) {
+        let kiln = Kiln::start(name, &ground, &settings).await?;
+        for format in FORMATS {
+            kiln.speaking(format).await?;
+            for (callers, bytes) in LOADS {
+                let call = Call::new(kiln.address(), &path(format), bytes);
+                let seen = load::closed(&call, callers, TIME).await?;
+                let answered = seen.statuses.get(&200).copied().unwrap_or_default();
+                ensure!(
+                    answered > 0,
+                    "{name}, {format}: no call was answered, {:?}",
+                    seen.statuses
+                );
+            }
+        }
+        // It writes what it counted when it ends.
+        kiln.stop().await?;
+    }
+    Ok(())
+}
+
+/// By the first of `mergers` that knows what this compiler's programs write.
+async fn merge(mergers: &[OsString], raw: &Path, counts: &Path) -> anyhow::Result<()> {
+    let mut failures = Vec::new();
+    for merger in mergers {
+        let mut command = Command::new(merger);
+        command.args(["merge", "-o"]).arg(counts).arg(raw);
+        let output = command.output().await?;
+        if output.status.success() {
+            return Ok(());
+        }
+        let error = String::from_utf8_lossy(&output.stderr);
+        failures.push(format!("{}: {}", merger.display(), error.trim_end()));
+    }
+    bail!("{}\n{HINT}", failures.join("\n"))
+}
+
+const HINT: &str = "hint: `rustup component add llvm-tools` brings the compiler's own llvm-profdata; \
+    Debian's package llvm-19, or a newer one, has another; LLVM_PROFDATA may name one";
+
+/// Every `llvm-profdata` that runs: that of `LLVM_PROFDATA`, or else the compiler's own and then all
+/// others, the newest first.
+async fn mergers() -> anyhow::Result<Vec<OsString>> {
+    let names = match std::env::var_os("LLVM_PROFDATA") {
+        Some(named) => vec![named],
+        None => {
+            let libraries = output("rustc", &["--print", "target-libdir"]).await?;
+            let own = Path::new(libraries.trim()).with_file_name("bin/llvm-profdata");
+            let versions = VERSIONS.rev().map(|v| format!("llvm-profdata-{v}").into());
+            let names = std::iter::once(own.into_os_string()).chain(versions);
+            names.chain(["llvm-profdata".into()]).collect()
+        }
+    };
+    let mut found = Vec::new();
+    for name in names {
+        let mut command = Command::new(&name);
+        let command = command.args(["merge", "--help"]);
+        let tried = command.stdout(Stdio::null()).stderr(Stdio::null());
+        if tried.status().await.is_ok_and(|status| status.success()) {
+            found.push(name);
+        }
+    }
+    ensure!(
+        !found.is_empty(),
+        "there is no llvm-profdata that runs\n{HINT}"
+    );
+    Ok(found)
+}
+
+async fn host() -> anyhow::Result<String> {
+    let said = output("rustc", &["-vV"]).await?;
+    let host = said.lines().find_map(|line| line.strip_prefix("host: "));
+    Ok(host.context("no host in what `rustc -vV` says")?.to_owned())
+}
+
+async fn output(program: &str, args: &[&str]) -> anyhow::Result<String> {
+    let output = Command::new(program).args(args).output().await;
+    let output = output.with_context(|| program.to_owned())?;
+    ensure!(
+        output.status.success(),
+        "{program} failed: {}",
+        output.status
+    );
+    Ok(String::from_utf8(output.stdout)?)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_folder_with_spaces_is_one_flag() {
+        let flag = flag("use", Path::new("/my code/counts"));
+        let own = "-C target-cpu=native";
+        let expected = "-C\x1ftarget-cpu=native\x1f-Cprofile-use=/my code/counts";
+        assert_eq!(encoded(own, &flag), expected);
+        assert_eq!(encoded("", &flag), "-Cprofile-use=/my code/counts");
+    }
+}
