@@ -388,6 +388,8 @@ pub(crate) async fn long_call(
         let reply = client.post(url).body("long").send().await.unwrap();
         (reply.status().as_u16(), reply.text().await.unwrap())
     });
+    gateway.has_a_call().await;
+    // And the function reads it.
     tokio::time::sleep(std::time::Duration::from_millis(500)).await;
     call
 }

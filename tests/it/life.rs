@@ -37,7 +37,7 @@ async fn a_call_in_flight_survives_sigterm(backend: Backend) {
                 .unwrap()
         }
     });
-    tokio::time::sleep(std::time::Duration::from_millis(300)).await;
+    gateway.has_a_call().await;
     gateway.signal(Signal::TERM);
     assert_eq!(call.await.unwrap(), "slow");
     assert_eq!(gateway.exit().await.code(), Some(0), "{}", gateway.log());
@@ -55,7 +55,7 @@ async fn a_second_signal_ends_it_at_once(backend: Backend) {
         );
         async move { client.post(url).body("slow").send().await }
     });
-    tokio::time::sleep(std::time::Duration::from_millis(300)).await;
+    gateway.has_a_call().await;
     let began = tokio::time::Instant::now();
     gateway.signal(Signal::TERM);
     eventually("the drain", async || gateway.log().contains("stopping;")).await;
@@ -146,7 +146,7 @@ async fn a_drained_server_finishes_its_calls_and_takes_no_more(backend: Backend)
     assert_eq!(state().await, r#"{"state":"serving","calls":0}"#);
     let slow = gateway.post("/t/t/m?mode=sleep&ms=3000", "slow");
     let drain = async {
-        eventually("the call", async || state().await.contains("\"calls\":1")).await;
+        gateway.has_a_call().await;
         let reply = gateway.send(gateway.client().post(&url)).await;
         let told = r#"{"state":"draining","calls":1}"#;
         assert_eq!((reply.status, reply.text().trim()), (202, told));

@@ -88,6 +88,18 @@ async fn a_container_that_keeps_a_network_can_do_nothing_else() {
     assert_eq!(host.security_opt, Some(privileges));
 }
 
+/// The containers, once none of them is on its way or has ended.
+async fn running(gateway: &Gateway) -> Vec<String> {
+    let listed = async || containers(None, &gateway.identity()).await;
+    eventually("nothing but containers that run", async || {
+        let ids = listed().await;
+        let pids = join_all(ids.iter().map(|id| pid(id))).await;
+        pids.iter().all(|pid| *pid > 0)
+    })
+    .await;
+    listed().await
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn no_two_containers_are_in_one_network() {
     let gateway = Gateway::start(Backend::Link).await;
@@ -98,7 +110,7 @@ async fn no_two_containers_are_in_one_network() {
         for reply in join_all(calls).await {
             assert_eq!(reply.status, 200, "{}", reply.text());
         }
-        let ids = containers(None, &gateway.identity()).await;
+        let ids = running(&gateway).await;
         assert!(ids.len() >= 2, "{ids:?}");
         let mut namespaces = join_all(ids.iter().map(|id| namespace(id))).await;
         namespaces.sort();

@@ -283,6 +283,15 @@ impl Gateway {
         }
     }
 
+    /// Waits until it has a call, and no other.
+    pub(crate) async fn has_a_call(&self) {
+        eventually("the call", async || {
+            let state = self.get("/v2/drain").await.text();
+            state.contains("\"calls\":1}")
+        })
+        .await;
+    }
+
     /// The containers, or processes, that it runs now.
     pub(crate) async fn containers(&self) -> Vec<String> {
         if self.backend.is_docker() {
