@@ -41,6 +41,8 @@ async fn bodies_of_every_kind_pass_unchanged(backend: Backend) {
     ]));
     assert_eq!(gateway.post("/t/t/m", chunked).await.text(), "in pieces");
     assert_eq!(gateway.get("/t/t/m?mode=binary").await.body, every_byte);
+    let reply = gateway.get("/t/t/m?mode=chunked,big&n=10000").await;
+    assert_eq!(reply.body, vec![b'x'; 10_000]);
     // With its head and its chunks, no more than pipes promise to pass in one piece: PIPE_BUF.
     let reply = gateway.get("/t/t/m?mode=chunked,big&n=3000").await;
     assert_eq!(reply.body, vec![b'x'; 3000]);

@@ -14,15 +14,16 @@ async fn sleepers(gateway: &Gateway) -> Vec<String> {
     labelled(None, &identity, |role| role.is_some_and(|r| r == "network")).await
 }
 
+async fn all_run(ids: &[String]) -> bool {
+    let pids = join_all(ids.iter().map(|id| pid(id))).await;
+    pids.iter().all(|pid| *pid > 0)
+}
+
 /// Waits until there are `count` that sleep.
 async fn prepared(gateway: &Gateway, count: usize) -> Vec<String> {
     eventually("the networks that are prepared", async || {
         let ids = sleepers(gateway).await;
-        ids.len() == count
-            && join_all(ids.iter().map(|id| pid(id)))
-                .await
-                .iter()
-                .all(|p| *p > 0)
+        ids.len() == count && all_run(&ids).await
     })
     .await;
     sleepers(gateway).await
@@ -92,9 +93,7 @@ async fn a_container_that_keeps_a_network_can_do_nothing_else() {
 async fn running(gateway: &Gateway) -> Vec<String> {
     let listed = async || containers(None, &gateway.identity()).await;
     eventually("nothing but containers that run", async || {
-        let ids = listed().await;
-        let pids = join_all(ids.iter().map(|id| pid(id))).await;
-        pids.iter().all(|pid| *pid > 0)
+        all_run(&listed().await).await
     })
     .await;
     listed().await

@@ -30,15 +30,18 @@ const TIME: Duration = Duration::from_secs(2);
 const LOADS: [(usize, usize); 4] = [(1, 200), (8, 200), (64, 200), (8, 64 << 10)];
 /// What most functions speak.
 const FORMATS: [&str; 3] = ["http", "http-stream", "json"];
-/// The names that Debian gives it.
+/// That Debian's names for `llvm-profdata` end in, from the first that may know what this compiler's
+/// programs write.
 const VERSIONS: std::ops::RangeInclusive<u32> = 19..=40;
 
 pub(crate) async fn run(args: Args) -> anyhow::Result<()> {
     // Before a build that would be in vain.
     let mergers = mergers().await?;
     let host = host().await?;
-    let folder = std::env::current_dir()?.join(FOLDER);
-    let (raw, counts) = (folder.join("raw"), folder.join("counts"));
+    let folder = Path::new(FOLDER);
+    // Whole, because the compiler and the servers run elsewhere.
+    let counted = std::env::current_dir()?.join(folder);
+    let (raw, counts) = (counted.join("raw"), counted.join("counts"));
     // An earlier build by other counts is not good any more; cargo does not look into them.
     for old in [&raw, &folder.join("tuned")] {
         if old.exists() {
@@ -46,13 +49,13 @@ pub(crate) async fn run(args: Args) -> anyhow::Result<()> {
         }
     }
     progress("1 of 3: building a server that counts (five minutes or so)");
-    let counting = build(&folder, "counting", &host, flag("generate", &raw)).await?;
-    progress("2 of 3: calling it in every way");
+    let counting = build(folder, "counting", &host, flag("generate", &raw)).await?;
+    progress("2 of 3: calling it in many ways");
     train(&counting, !args.no_docker).await?;
     merge(&mergers, &raw, &counts).await?;
     progress("3 of 3: building the server by what was counted (another five)");
-    let program = build(&folder, "tuned", &host, flag("use", &counts)).await?;
-    let program = program.strip_prefix(std::env::current_dir()?)?.display();
+    let program = build(folder, "tuned", &host, flag("use", &counts)).await?;
+    let program = program.display();
     progress(&format!(
         "built {program}; measure it with `cargo xtask bench --program {program}`"
     ));

@@ -13,7 +13,7 @@ use crate::process::Server;
 
 /// Where servers are started, and of which program.
 pub(crate) struct Ground {
-    pub(crate) folder: PathBuf,
+    folder: PathBuf,
     program: PathBuf,
     /// What the program runs under, if anything.
     tool: Vec<String>,
