@@ -239,8 +239,12 @@ async fn many_lines_take_no_more_memory(backend: Backend) {
     }
     drop(sender.await.unwrap());
     assert_eq!(count, lines as usize);
-    let last = converted(lines);
-    assert!(String::from_utf8_lossy(&tail).contains(&last), "{last}");
+    // A line may begin in one chunk and end in the next. Only their framing has "\r\n", so that of
+    // the parts before the last chunk's size every other one is of lines.
+    let tail = String::from_utf8_lossy(&tail);
+    let parts: Vec<_> = tail.rsplit("\r\n").skip(3).step_by(2).collect();
+    let text: String = parts.into_iter().rev().collect();
+    assert!(text.ends_with(&converted(lines)), "{tail:?}");
     let grown = gateway.peak_memory().saturating_sub(before);
     assert!(grown < 32 << 20, "{grown} bytes more for {lines} lines");
 }
