@@ -149,9 +149,10 @@ async fn a_container_that_lost_a_child_for_its_memory_serves_no_other_call() {
         gateway
             .function("m", Example::Misbehave, json!({"memory": 32}))
             .await;
+        assert_eq!(gateway.post("/t/t/m", "first").await.text(), "first");
+        let fed = gateway.containers().await.remove(0);
         let reply = gateway.post("/t/t/m?mode=greedychild&mb=256", "fed").await;
         assert_eq!(reply.text(), "fed", "{backend:?}");
-        let fed = gateway.containers().await.remove(0);
         eventually("another container", async || {
             assert_eq!(gateway.post("/t/t/m", "next").await.text(), "next");
             !gateway.containers().await.contains(&fed)
