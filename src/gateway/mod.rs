@@ -22,6 +22,7 @@ mod cors;
 mod guard;
 mod handle;
 mod headers;
+mod lookout;
 mod relay;
 mod respond;
 mod serve;

@@ -20,6 +20,7 @@ use wire::Limits;
 
 use super::guard::Guard;
 use super::handle::{Gateway, GatewayConfig};
+use super::lookout::Lookout;
 use super::relay::Relay;
 use super::workers::Workers;
 
@@ -81,10 +82,10 @@ pub async fn serve(listener: TcpListener, gateway: Arc<Gateway>, workers: &Worke
                 let place = workers.place();
                 let runtime = place.runtime.clone();
                 let served = async move {
-                    let _held = (permit, place);
+                    let (_permit, place) = (permit, place);
                     // The runtime that serves it has to be the one that hears of it.
                     match stream.into_std().and_then(TcpStream::from_std) {
-                        Ok(stream) => connection(stream, gateway, stop).await,
+                        Ok(stream) => connection(stream, gateway, stop, &place.lookout).await,
                         Err(error) => tracing::warn!(%error, "cannot serve a connection"),
                     }
                 };
@@ -109,7 +110,7 @@ pub async fn serve(listener: TcpListener, gateway: Arc<Gateway>, workers: &Worke
     connections.wait().await;
 }
 
-async fn connection(stream: TcpStream, gateway: Arc<Gateway>, stop: Stop) {
+async fn connection(stream: TcpStream, gateway: Arc<Gateway>, stop: Stop, lookout: &Lookout) {
     // Responses are written whole; waiting to fill a packet would only delay them.
     let _ = stream.set_nodelay(true);
     let GatewayConfig {
@@ -123,7 +124,9 @@ async fn connection(stream: TcpStream, gateway: Arc<Gateway>, stop: Stop) {
         let (gateway, answers) = (gateway.clone(), answers.clone());
         let expects = request.headers().contains_key(EXPECT);
         // Boxed, because hyper gives the stream back only if it may move the future.
+        let in_flight = lookout.request();
         Box::pin(async move {
+            let _in_flight = in_flight;
             let response = gateway.handle(request, &answers).await?;
             Ok::<_, Infallible>(answers.note(response, expects))
         })

@@ -5,6 +5,8 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use tokio::runtime::{Builder, Handle};
 use tokio_util::sync::{CancellationToken, DropGuard};
 
+use super::lookout::Lookout;
+
 /// The threads that serve callers, one for each processor.
 ///
 /// Each has a runtime of its own, and a connection stays with one of them: the thread that goes on
@@ -21,6 +23,7 @@ pub struct Workers {
 #[derive(Debug)]
 struct Worker {
     runtime: Handle,
+    lookout: Arc<Lookout>,
     connections: Arc<AtomicUsize>,
 }
 
@@ -45,6 +48,7 @@ impl Workers {
         worker.connections.fetch_add(1, Ordering::Relaxed);
         Place {
             runtime: worker.runtime.clone(),
+            lookout: worker.lookout.clone(),
             connections: worker.connections.clone(),
         }
     }
@@ -54,11 +58,15 @@ impl Worker {
     fn start(ends: CancellationToken) -> io::Result<Self> {
         let runtime = Builder::new_current_thread().enable_all().build()?;
         let handle = runtime.handle().clone();
+        let lookout = Arc::new(Lookout::default());
+        let watched = lookout.clone();
+        runtime.spawn(async move { watched.watch().await });
         std::thread::Builder::new()
             .name("worker".to_owned())
             .spawn(move || runtime.block_on(ends.cancelled()))?;
         Ok(Self {
             runtime: handle,
+            lookout,
             connections: Arc::default(),
         })
     }
@@ -68,6 +76,7 @@ impl Worker {
 #[derive(Debug)]
 pub(super) struct Place {
     pub(super) runtime: Handle,
+    pub(super) lookout: Arc<Lookout>,
     connections: Arc<AtomicUsize>,
 }
 
