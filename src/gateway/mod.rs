@@ -22,12 +22,12 @@ mod cors;
 mod guard;
 mod handle;
 mod headers;
-mod lookout;
 mod relay;
 mod respond;
 mod serve;
 mod sniff;
 mod target;
+mod vigil;
 mod workers;
 
 pub use cors::Cors;

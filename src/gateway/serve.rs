@@ -20,8 +20,8 @@ use wire::Limits;
 
 use super::guard::Guard;
 use super::handle::{Gateway, GatewayConfig};
-use super::lookout::Lookout;
 use super::relay::Relay;
+use super::vigil::Vigil;
 use super::workers::Workers;
 
 /// hyper's lower bound of its buffer.
@@ -85,7 +85,7 @@ pub async fn serve(listener: TcpListener, gateway: Arc<Gateway>, workers: &Worke
                     let (_permit, place) = (permit, place);
                     // The runtime that serves it has to be the one that hears of it.
                     match stream.into_std().and_then(TcpStream::from_std) {
-                        Ok(stream) => connection(stream, gateway, stop, &place.lookout).await,
+                        Ok(stream) => connection(stream, gateway, stop, &place.vigil).await,
                         Err(error) => tracing::warn!(%error, "cannot serve a connection"),
                     }
                 };
@@ -110,7 +110,7 @@ pub async fn serve(listener: TcpListener, gateway: Arc<Gateway>, workers: &Worke
     connections.wait().await;
 }
 
-async fn connection(stream: TcpStream, gateway: Arc<Gateway>, stop: Stop, lookout: &Lookout) {
+async fn connection(stream: TcpStream, gateway: Arc<Gateway>, stop: Stop, vigil: &Vigil) {
     // Responses are written whole; waiting to fill a packet would only delay them.
     let _ = stream.set_nodelay(true);
     let GatewayConfig {
@@ -124,7 +124,7 @@ async fn connection(stream: TcpStream, gateway: Arc<Gateway>, stop: Stop, lookou
         let (gateway, answers) = (gateway.clone(), answers.clone());
         let expects = request.headers().contains_key(EXPECT);
         // Boxed, because hyper gives the stream back only if it may move the future.
-        let in_flight = lookout.request();
+        let in_flight = vigil.request();
         Box::pin(async move {
             let _in_flight = in_flight;
             let response = gateway.handle(request, &answers).await?;

@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use tokio::runtime::{Builder, Handle};
 use tokio_util::sync::{CancellationToken, DropGuard};
 
-use super::lookout::Lookout;
+use super::vigil::Vigil;
 
 /// The threads that serve callers, one for each processor.
 ///
@@ -23,7 +23,7 @@ pub struct Workers {
 #[derive(Debug)]
 struct Worker {
     runtime: Handle,
-    lookout: Arc<Lookout>,
+    vigil: Arc<Vigil>,
     connections: Arc<AtomicUsize>,
 }
 
@@ -48,7 +48,7 @@ impl Workers {
         worker.connections.fetch_add(1, Ordering::Relaxed);
         Place {
             runtime: worker.runtime.clone(),
-            lookout: worker.lookout.clone(),
+            vigil: worker.vigil.clone(),
             connections: worker.connections.clone(),
         }
     }
@@ -58,15 +58,15 @@ impl Worker {
     fn start(ends: CancellationToken) -> io::Result<Self> {
         let runtime = Builder::new_current_thread().enable_all().build()?;
         let handle = runtime.handle().clone();
-        let lookout = Arc::new(Lookout::default());
-        let watched = lookout.clone();
+        let vigil = Arc::new(Vigil::default());
+        let watched = vigil.clone();
         runtime.spawn(async move { watched.watch().await });
         std::thread::Builder::new()
             .name("worker".to_owned())
             .spawn(move || runtime.block_on(ends.cancelled()))?;
         Ok(Self {
             runtime: handle,
-            lookout,
+            vigil,
             connections: Arc::default(),
         })
     }
@@ -76,7 +76,7 @@ impl Worker {
 #[derive(Debug)]
 pub(super) struct Place {
     pub(super) runtime: Handle,
-    pub(super) lookout: Arc<Lookout>,
+    pub(super) vigil: Arc<Vigil>,
     connections: Arc<AtomicUsize>,
 }
 
