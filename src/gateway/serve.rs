@@ -123,8 +123,8 @@ async fn connection(stream: TcpStream, gateway: Arc<Gateway>, stop: Stop, vigil:
     let service = service_fn(|request: Request<Incoming>| {
         let (gateway, answers) = (gateway.clone(), answers.clone());
         let expects = request.headers().contains_key(EXPECT);
-        // Boxed, because hyper gives the stream back only if it may move the future.
         let in_flight = vigil.request();
+        // Boxed, because hyper gives the stream back only if it may move the future.
         Box::pin(async move {
             let _in_flight = in_flight;
             let response = gateway.handle(request, &answers).await?;

@@ -93,11 +93,11 @@ impl Vigil {
         let mut known = [Waits::default(); 2];
         loop {
             let turn = self.turns.load(Ordering::Relaxed);
-            let since = Instant::now();
             let Some(waits) = known.get_mut(self.requests()) else {
                 self.after(turn).await;
                 continue;
             };
+            let since = Instant::now();
             while waits.are_short() && self.is_still(turn) && since.elapsed() < MOMENT {
                 // What is waited for may itself wait for this processor.
                 std::thread::yield_now();
