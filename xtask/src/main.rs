@@ -5,6 +5,7 @@
 mod bench;
 mod count;
 mod floor;
+mod layout;
 mod load;
 mod pgo;
 mod process;

@@ -2,7 +2,8 @@
 //!
 //! Most of what a call runs through runs once, and the processor waits for the code. Whoever has seen
 //! calls can put what they need side by side, and the rest out of the way. So a first build counts
-//! what calls of every kind do, and a second one goes by the counts.
+//! what calls of every kind do, and a second one goes by the counts. What comes of it is counted once
+//! more and laid out anew, where there is a tool for that.
 
 use std::ffi::{OsStr, OsString};
 use std::path::{Path, PathBuf};
@@ -13,6 +14,7 @@ use anyhow::{Context, bail, ensure};
 use tokio::process::Command;
 
 use crate::bench::{progress, ways};
+use crate::layout::{self, Bolt};
 use crate::load::{self, Call};
 use crate::subject::{Ground, Kiln, path};
 
@@ -22,9 +24,15 @@ pub(crate) struct Args {
     /// used them.
     #[arg(long)]
     no_docker: bool,
+    /// Leaves out the last step, which takes LLVM's BOLT.
+    #[arg(long)]
+    no_bolt: bool,
 }
 
 const FOLDER: &str = "target/pgo";
+/// For all builds, because counts go by names. In those of the other kind are dots, by which BOLT takes
+/// a function for a part of another one.
+const NAMES: &str = "-Csymbol-mangling-version=v0";
 const TIME: Duration = Duration::from_secs(2);
 /// Callers at once, and bytes in the body of a call.
 const LOADS: [(usize, usize); 4] = [(1, 200), (8, 200), (64, 200), (8, 64 << 10)];
@@ -37,24 +45,50 @@ const VERSIONS: std::ops::RangeInclusive<u32> = 19..=40;
 pub(crate) async fn run(args: Args) -> anyhow::Result<()> {
     // Before a build that would be in vain.
     let mergers = mergers().await?;
+    let bolt = if args.no_bolt { None } else { Bolt::find()? };
+    if bolt.is_none() && !args.no_bolt {
+        progress("without llvm-bolt, which would make it faster yet: Debian has it as bolt-19");
+    }
     let host = host().await?;
     let folder = Path::new(FOLDER);
     // Whole, because the compiler and the servers run elsewhere.
-    let counted = std::env::current_dir()?.join(folder);
-    let (raw, counts) = (counted.join("raw"), counted.join("counts"));
+    let whole = std::env::current_dir()?.join(folder);
+    let (raw, counts) = (whole.join("raw"), whole.join("counts"));
+    let (ran, order) = (whole.join("ran"), whole.join("order"));
+    let program = whole.join("fn");
     // An earlier build by other counts is not good any more; cargo does not look into them.
-    for old in [&raw, &folder.join("tuned")] {
+    for old in [&raw, &ran, &whole.join("tuned")] {
         if old.exists() {
             std::fs::remove_dir_all(old).with_context(|| old.display().to_string())?;
         }
     }
-    progress("1 of 3: building a server that counts (five minutes or so)");
-    let counting = build(folder, "counting", &host, flag("generate", &raw)).await?;
-    progress("2 of 3: calling it in many ways");
+    if program.exists() {
+        std::fs::remove_file(&program).with_context(|| program.display().to_string())?;
+    }
+    let steps = if bolt.is_some() { 5 } else { 3 };
+    let step = |number, text: &str| progress(&format!("{number} of {steps}: {text}"));
+    step(1, "building a server that counts (five minutes or so)");
+    let flags = [flag("generate", &raw)];
+    let counting = build(folder, "counting", &host, &flags).await?;
+    step(2, "calling it in many ways");
     train(&counting, !args.no_docker).await?;
     merge(&mergers, &raw, &counts).await?;
-    progress("3 of 3: building the server by what was counted (another five)");
-    let program = build(folder, "tuned", &host, flag("use", &counts)).await?;
+    step(3, "building the server by what was counted (another five)");
+    let mut flags = vec![flag("use", &counts)];
+    flags.extend(bolt.is_some().then(|| layout::MOVABLE.into()));
+    let tuned = build(folder, "tuned", &host, &flags).await?;
+    if let Some(bolt) = bolt {
+        step(4, "calling that one, too, while it counts");
+        let counting = whole.join("fn-counting");
+        bolt.count(&tuned, &counting, &ran).await?;
+        train(&counting, !args.no_docker).await?;
+        bolt.merge(&ran, &order).await?;
+        step(5, "laying its code out by what was counted");
+        bolt.lay_out(&tuned, &order, &program).await?;
+    } else {
+        std::fs::copy(&tuned, &program).with_context(|| program.display().to_string())?;
+    }
+    let program = folder.join("fn");
     let program = program.display();
     progress(&format!(
         "built {program}; measure it with `cargo xtask bench --program {program}`"
@@ -68,26 +102,31 @@ fn flag(what: &str, path: &Path) -> OsString {
     flag
 }
 
-/// Builds the server with `flag`, and with what `RUSTFLAGS` says.
-async fn build(folder: &Path, name: &str, host: &str, flag: OsString) -> anyhow::Result<PathBuf> {
+/// Builds the server with `flags`, and with what `RUSTFLAGS` says.
+async fn build(
+    folder: &Path,
+    name: &str,
+    host: &str,
+    flags: &[OsString],
+) -> anyhow::Result<PathBuf> {
     let folder = folder.join(name);
     let own = std::env::var("RUSTFLAGS").unwrap_or_default();
     let mut cargo = Command::new("cargo");
     cargo
         .args(["build", "--release", "--locked", "--bin", "fn"])
-        // Named, so that what runs during the build is built without the flag.
+        // Named, so that what runs during the build is built without the flags.
         .args(["--target", host, "--target-dir"])
         .arg(&folder)
-        .env("CARGO_ENCODED_RUSTFLAGS", encoded(&own, &flag));
+        .env("CARGO_ENCODED_RUSTFLAGS", encoded(&own, flags));
     let status = cargo.status().await.context("cargo")?;
     ensure!(status.success(), "cargo build failed: {status}");
     Ok(folder.join(host).join("release/fn"))
 }
 
-/// The user's own flags, and one more that may have spaces in it.
-fn encoded(own: &str, flag: &OsStr) -> OsString {
-    let own = own.split_whitespace().map(OsStr::new);
-    own.chain([flag])
+/// The user's own flags, and more that may have spaces in them.
+fn encoded(own: &str, flags: &[OsString]) -> OsString {
+    let own = own.split_whitespace().chain([NAMES]).map(OsStr::new);
+    own.chain(flags.iter().map(OsString::as_os_str))
         .collect::<Vec<_>>()
         .join(OsStr::new("\x1f"))
 }
@@ -189,9 +228,9 @@ mod tests {
     #[test]
     fn a_folder_with_spaces_is_one_flag() {
         let flag = flag("use", Path::new("/my code/counts"));
-        let own = "-C target-cpu=native";
-        let expected = "-C\x1ftarget-cpu=native\x1f-Cprofile-use=/my code/counts";
-        assert_eq!(encoded(own, &flag), expected);
-        assert_eq!(encoded("", &flag), "-Cprofile-use=/my code/counts");
+        let expected =
+            format!("-C\x1ftarget-cpu=native\x1f{NAMES}\x1f-Cprofile-use=/my code/counts");
+        assert_eq!(encoded("-C target-cpu=native", &[flag]), *expected);
+        assert_eq!(encoded("", &[]), NAMES);
     }
 }
