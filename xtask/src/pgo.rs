@@ -53,11 +53,10 @@ pub(crate) async fn run(args: Args) -> anyhow::Result<()> {
     let folder = Path::new(FOLDER);
     // Whole, because the compiler and the servers run elsewhere.
     let whole = std::env::current_dir()?.join(folder);
-    let (raw, counts) = (whole.join("raw"), whole.join("counts"));
-    let (ran, order) = (whole.join("ran"), whole.join("order"));
-    let program = whole.join("fn");
+    let own = |name| whole.join(name);
+    let (raw, counts, ran, program) = (own("raw"), own("counts"), own("ran"), own("fn"));
     // An earlier build by other counts is not good any more; cargo does not look into them.
-    for old in [&raw, &ran, &whole.join("tuned")] {
+    for old in [&raw, &ran, &own("tuned")] {
         if old.exists() {
             std::fs::remove_dir_all(old).with_context(|| old.display().to_string())?;
         }
@@ -77,16 +76,20 @@ pub(crate) async fn run(args: Args) -> anyhow::Result<()> {
     let mut flags = vec![flag("use", &counts)];
     flags.extend(bolt.is_some().then(|| layout::MOVABLE.into()));
     let tuned = build(folder, "tuned", &host, &flags).await?;
+    std::fs::copy(&tuned, &program).with_context(|| program.display().to_string())?;
     if let Some(bolt) = bolt {
-        step(4, "calling that one, too, while it counts");
-        let counting = whole.join("fn-counting");
-        bolt.count(&tuned, &counting, &ran).await?;
-        train(&counting, !args.no_docker).await?;
-        bolt.merge(&ran, &order).await?;
-        step(5, "laying its code out by what was counted");
-        bolt.lay_out(&tuned, &order, &program).await?;
-    } else {
-        std::fs::copy(&tuned, &program).with_context(|| program.display().to_string())?;
+        let laid_out = async {
+            step(4, "calling that one, too, while it counts");
+            bolt.count(&tuned, &own("fn-counting"), &ran).await?;
+            train(&own("fn-counting"), !args.no_docker).await?;
+            bolt.merge(&ran, &own("order")).await?;
+            step(5, "laying its code out by what was counted");
+            bolt.lay_out(&tuned, &own("order"), &own("fn-laid-out"))
+                .await?;
+            Ok::<_, anyhow::Error>(std::fs::rename(own("fn-laid-out"), &program)?)
+        };
+        let as_it_was = || format!("{FOLDER}/fn is there, but without the last step");
+        laid_out.await.with_context(as_it_was)?;
     }
     let program = folder.join("fn");
     let program = program.display();
