@@ -6,14 +6,13 @@
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context, ensure};
+use anyhow::Context;
 use tokio::process::Command;
+
+use crate::process::{llvm_names, output};
 
 /// What a program has to be linked with, so that all of it can be moved.
 pub(crate) const MOVABLE: &str = "-Clink-arg=-Wl,--emit-relocs";
-
-/// That Debian's name for it ends in; older ones know less of what is asked for here.
-const VERSIONS: std::ops::RangeInclusive<u32> = 19..=40;
 
 /// Blocks by how one follows another, functions by who calls whom, and what never ran far away.
 const BY_COUNTS: [&str; 5] = [
@@ -51,14 +50,16 @@ impl Bolt {
         file.push(raw.join("run"));
         let mut bolt = Command::new(&self.program);
         bolt.args(["--instrument", "--instrumentation-file-append-pid"]);
-        run(bolt.arg(file).arg("-o").args([to, program])).await
+        output(bolt.arg(file).arg("-o").args([to, program])).await?;
+        Ok(())
     }
 
     /// Puts the counts in the folder `raw` together.
     pub(crate) async fn merge(&self, raw: &Path, to: &Path) -> anyhow::Result<()> {
         let files = raw.read_dir()?.map(|file| Ok(file?.path()));
         let files = files.collect::<std::io::Result<Vec<_>>>()?;
-        run(Command::new(&self.merger).arg("-o").arg(to).args(files)).await
+        output(Command::new(&self.merger).arg("-o").arg(to).args(files)).await?;
+        Ok(())
     }
 
     /// Writes to `to` what does as `program`, with its code laid out by `counts`.
@@ -70,7 +71,8 @@ impl Bolt {
     ) -> anyhow::Result<()> {
         let mut bolt = Command::new(&self.program);
         bolt.args(BY_COUNTS).arg("-data").arg(counts);
-        run(bolt.arg("-o").args([to, program])).await
+        output(bolt.arg("-o").args([to, program])).await?;
+        Ok(())
     }
 }
 
@@ -80,33 +82,11 @@ fn folders() -> Vec<PathBuf> {
 }
 
 fn newest(folders: &[PathBuf]) -> Option<PathBuf> {
-    let versions = VERSIONS.rev().map(|v| format!("llvm-bolt-{v}"));
-    let mut names = versions.chain(["llvm-bolt".to_owned()]);
-    names.find_map(|name| {
+    llvm_names("llvm-bolt").find_map(|name| {
         let places = folders.iter().map(|folder| folder.join(&name));
         places.into_iter().find(|place| place.is_file())
     })
 }
-
-async fn run(command: &mut Command) -> anyhow::Result<()> {
-    let name = command.as_std().get_program().to_owned();
-    let name = Path::new(&name).display();
-    let output = command.output().await;
-    let output = output.with_context(|| name.to_string())?;
-    // It tells much of what went well.
-    let said = [output.stdout, output.stderr].concat();
-    let said = String::from_utf8_lossy(&said);
-    let lines = said.lines().filter(|line| line.contains("ERROR"));
-    ensure!(
-        output.status.success(),
-        "{name} failed: {}\n{}\n{HINT}",
-        output.status,
-        lines.collect::<Vec<_>>().join("\n")
-    );
-    Ok(())
-}
-
-const HINT: &str = "hint: --no-bolt leaves this step out; LLVM_BOLT may name another llvm-bolt";
 
 #[cfg(test)]
 mod tests {

@@ -16,6 +16,7 @@ use tokio::process::Command;
 use crate::bench::{progress, ways};
 use crate::layout::{self, Bolt};
 use crate::load::{self, Call};
+use crate::process::{llvm_names, output};
 use crate::subject::{Ground, Kiln, path};
 
 #[derive(clap::Args)]
@@ -38,9 +39,6 @@ const TIME: Duration = Duration::from_secs(2);
 const LOADS: [(usize, usize); 4] = [(1, 200), (8, 200), (64, 200), (8, 64 << 10)];
 /// What most functions speak.
 const FORMATS: [&str; 3] = ["http", "http-stream", "json"];
-/// That Debian's names for `llvm-profdata` end in, from the first that may know what this compiler's
-/// programs write.
-const VERSIONS: std::ops::RangeInclusive<u32> = 19..=40;
 
 pub(crate) async fn run(args: Args) -> anyhow::Result<()> {
     // Before a build that would be in vain.
@@ -51,10 +49,11 @@ pub(crate) async fn run(args: Args) -> anyhow::Result<()> {
     }
     let host = host().await?;
     let folder = Path::new(FOLDER);
+    let own = |name| folder.join(name);
     // Whole, because the compiler and the servers run elsewhere.
     let whole = std::env::current_dir()?.join(folder);
-    let own = |name| whole.join(name);
-    let (raw, counts, ran, program) = (own("raw"), own("counts"), own("ran"), own("fn"));
+    let (raw, counts, ran) = (whole.join("raw"), whole.join("counts"), whole.join("ran"));
+    let program = own("fn");
     // An earlier build by other counts is not good any more; cargo does not look into them.
     for old in [&raw, &ran, &own("tuned")] {
         if old.exists() {
@@ -88,10 +87,14 @@ pub(crate) async fn run(args: Args) -> anyhow::Result<()> {
                 .await?;
             Ok::<_, anyhow::Error>(std::fs::rename(own("fn-laid-out"), &program)?)
         };
-        let as_it_was = || format!("{FOLDER}/fn is there, but without the last step");
+        let as_it_was = || {
+            format!(
+                "{} is there, but without the last step\n{BOLT}",
+                program.display()
+            )
+        };
         laid_out.await.with_context(as_it_was)?;
     }
-    let program = folder.join("fn");
     let program = program.display();
     progress(&format!(
         "built {program}; measure it with `cargo xtask bench --program {program}`"
@@ -165,16 +168,15 @@ async fn merge(mergers: &[OsString], raw: &Path, counts: &Path) -> anyhow::Resul
     for merger in mergers {
         let mut command = Command::new(merger);
         command.args(["merge", "-o"]).arg(counts).arg(raw);
-        let output = command.output().await?;
-        if output.status.success() {
-            return Ok(());
+        match output(&mut command).await {
+            Ok(_) => return Ok(()),
+            Err(error) => failures.push(format!("{error:#}")),
         }
-        let error = String::from_utf8_lossy(&output.stderr);
-        failures.push(format!("{}: {}", merger.display(), error.trim_end()));
     }
     bail!("{}\n{HINT}", failures.join("\n"))
 }
 
+const BOLT: &str = "hint: --no-bolt leaves it out; LLVM_BOLT may name another llvm-bolt";
 const HINT: &str = "hint: `rustup component add llvm-tools` brings the compiler's own llvm-profdata; \
     Debian's package llvm-19, or a newer one, has another; LLVM_PROFDATA may name one";
 
@@ -184,11 +186,13 @@ async fn mergers() -> anyhow::Result<Vec<OsString>> {
     let names = match std::env::var_os("LLVM_PROFDATA") {
         Some(named) => vec![named],
         None => {
-            let libraries = output("rustc", &["--print", "target-libdir"]).await?;
+            let libraries =
+                output(Command::new("rustc").args(["--print", "target-libdir"])).await?;
             let own = Path::new(libraries.trim()).with_file_name("bin/llvm-profdata");
-            let versions = VERSIONS.rev().map(|v| format!("llvm-profdata-{v}").into());
-            let names = std::iter::once(own.into_os_string()).chain(versions);
-            names.chain(["llvm-profdata".into()]).collect()
+            let others = llvm_names("llvm-profdata").map(OsString::from);
+            std::iter::once(own.into_os_string())
+                .chain(others)
+                .collect()
         }
     };
     let mut found = Vec::new();
@@ -208,20 +212,9 @@ async fn mergers() -> anyhow::Result<Vec<OsString>> {
 }
 
 async fn host() -> anyhow::Result<String> {
-    let said = output("rustc", &["-vV"]).await?;
+    let said = output(Command::new("rustc").arg("-vV")).await?;
     let host = said.lines().find_map(|line| line.strip_prefix("host: "));
     Ok(host.context("no host in what `rustc -vV` says")?.to_owned())
-}
-
-async fn output(program: &str, args: &[&str]) -> anyhow::Result<String> {
-    let output = Command::new(program).args(args).output().await;
-    let output = output.with_context(|| program.to_owned())?;
-    ensure!(
-        output.status.success(),
-        "{program} failed: {}",
-        output.status
-    );
-    Ok(String::from_utf8(output.stdout)?)
 }
 
 #[cfg(test)]

@@ -3,7 +3,7 @@
 use std::process::Stdio;
 use std::time::Duration;
 
-use anyhow::Context;
+use anyhow::{Context, ensure};
 use tokio::io::{AsyncBufReadExt, AsyncRead, BufReader};
 use tokio::process::{Child, Command};
 
@@ -46,6 +46,29 @@ impl Server {
         tokio::time::timeout(Duration::from_secs(60), self.child.wait()).await??;
         Ok(())
     }
+}
+
+/// What `command` writes to its stdout, once it has ended well.
+pub(crate) async fn output(command: &mut Command) -> anyhow::Result<String> {
+    let output = command.output().await;
+    let output = output.with_context(|| format!("{:?}", command.as_std()))?;
+    ensure!(
+        output.status.success(),
+        "{:?} failed: {}\n{}",
+        command.as_std(),
+        output.status,
+        String::from_utf8_lossy(&output.stderr).trim_end()
+    );
+    Ok(String::from_utf8(output.stdout)?)
+}
+
+/// LLVM's `tool` as Debian names it, the newest first, and then plainly. Versions before these do not
+/// know what this compiler's programs write, or what is asked of them here.
+pub(crate) fn llvm_names(tool: &str) -> impl Iterator<Item = String> {
+    let versions = (19..=40)
+        .rev()
+        .map(move |version| format!("{tool}-{version}"));
+    versions.chain([tool.to_owned()])
 }
 
 /// Reads to the address, and on, in the background: nobody is to block on a full pipe.

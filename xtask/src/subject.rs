@@ -3,13 +3,13 @@
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use anyhow::{Context, ensure};
+use anyhow::Context;
 use serde_json::{Value, json};
 use tokio::process::Command;
 
 use crate::floor;
 use crate::load::Call;
-use crate::process::Server;
+use crate::process::{Server, output};
 
 /// Where servers are started, and of which program.
 pub(crate) struct Ground {
@@ -311,13 +311,7 @@ fn address(line: &str) -> Option<&str> {
 async fn build(ground: &Ground, url: &str) -> anyhow::Result<String> {
     let mut build = Command::new(&ground.program);
     build.args(["build", FUNCTION]).env("FN_API_URL", url);
-    let output = build.env("FN_DATA_DIR", &ground.folder).output().await?;
-    ensure!(
-        output.status.success(),
-        "{}",
-        String::from_utf8_lossy(&output.stderr)
-    );
-    let said = String::from_utf8(output.stdout)?;
+    let said = output(build.env("FN_DATA_DIR", &ground.folder)).await?;
     let (_, image) = said
         .trim()
         .rsplit_once("built: ")
@@ -330,12 +324,6 @@ async fn post(url: &str, path: &str, body: &Value) -> anyhow::Result<Value> {
 }
 
 async fn curl(args: &[&str]) -> anyhow::Result<Value> {
-    let output = Command::new("curl").args(args).output().await;
-    let output = output.context("curl")?;
-    ensure!(
-        output.status.success(),
-        "{args:?}: {}",
-        String::from_utf8_lossy(&output.stderr)
-    );
-    Ok(serde_json::from_slice(&output.stdout)?)
+    let said = output(Command::new("curl").args(args)).await?;
+    Ok(serde_json::from_str(&said)?)
 }
