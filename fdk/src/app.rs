@@ -7,11 +7,12 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
-use http::{Method, StatusCode};
+use http::{HeaderMap, Method, StatusCode};
 use serde::de::DeserializeOwned;
+use wire::RequestHead;
 
 use crate::block_on::block_on;
-use crate::call::{Call, Function, Shared};
+use crate::call::{Call, Function, Shared, path};
 use crate::convert::{Conversion, Convert, Source as ConvertSource};
 use crate::error::{Error, Result};
 use crate::extract::{Config, State};
@@ -358,8 +359,7 @@ impl Ready {
     /// the one whose route fits.
     pub(crate) fn find(
         &self,
-        method: &Method,
-        path: &str,
+        head: &RequestHead,
         named: Option<&str>,
         chosen: bool,
     ) -> Result<Match<'_>, Box<Response>> {
@@ -370,8 +370,11 @@ impl Ready {
             [only] if chosen || named.is_some() || only.route.pattern.is_empty() => Some(only),
             _ => None,
         };
+        // Most calls need none of it.
+        let path = || path(&head.headers, &head.target);
         if let Some(entry) = entry.or(only) {
-            let fit = entry.route.has_params().then(|| fit(&entry.route, path));
+            let route = &entry.route;
+            let fit = route.has_params().then(|| fit(route, path()));
             return Ok(Match {
                 entry,
                 params: fit.flatten().unwrap_or_default().params,
@@ -383,7 +386,7 @@ impl Ready {
             let response = response.header("fn-error", "unknown-function");
             return Err(Box::new(response));
         }
-        self.by_route(method, path)
+        self.by_route(&head.method, path())
     }
 
     fn by_route(&self, method: &Method, path: &str) -> Result<Match<'_>, Box<Response>> {
@@ -428,9 +431,10 @@ impl Ready {
         response
     }
 
-    /// What it tells of itself, once.
-    pub(crate) fn take_index(&self) -> Option<Response> {
-        self.index.take()
+    /// What it tells of itself, once, and only where a call with `headers` asks for it.
+    pub(crate) fn take_index(&self, headers: &HeaderMap) -> Option<Response> {
+        let mut index = self.index.borrow_mut();
+        index.take_if(|_| index::is_asked(headers))
     }
 
     /// Whether the last answer was the last one of all.

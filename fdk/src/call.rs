@@ -2,7 +2,7 @@ use std::any::{Any, TypeId};
 use std::borrow::Cow;
 use std::collections::HashMap;
 use std::fmt;
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -69,6 +69,9 @@ pub(crate) struct Function {
     pub(crate) bound: Bound,
 }
 
+/// What a call has that no app has taken yet: one for all of them, as most are taken at once.
+static NOWHERE: LazyLock<(Arc<Shared>, Arc<Function>)> = LazyLock::new(Default::default);
+
 impl Call {
     pub(crate) fn new(head: RequestHead, body: Bytes) -> Self {
         let parts = Parts {
@@ -76,8 +79,8 @@ impl Call {
             body,
             stream: Lock::default(),
             params: Vec::new(),
-            app: Arc::default(),
-            function: Arc::default(),
+            app: NOWHERE.0.clone(),
+            function: NOWHERE.1.clone(),
         };
         Self {
             parts: Arc::new(parts),

@@ -154,9 +154,9 @@ fn has_no_body(status: StatusCode) -> bool {
 
 /// Whatever the function set here itself, the server has to see what it sent.
 fn sign(headers: &mut HeaderMap, asked: &Asked) -> Result<()> {
-    headers.remove(CALL_ID);
-    if let Some(id) = asked.id.clone() {
-        headers.try_insert(CALL_ID, id)?;
-    }
+    match asked.id.clone() {
+        Some(id) => headers.try_insert(CALL_ID, id)?,
+        None => headers.remove(CALL_ID),
+    };
     Ok(())
 }

@@ -13,7 +13,7 @@ use http::{HeaderMap, HeaderName};
 
 use crate::app::{App, Match, Ready};
 use crate::body::{self, Body};
-use crate::call::{Call, path};
+use crate::call::Call;
 use crate::error::{Error, Result};
 use crate::handler::Handler;
 use crate::index;
@@ -187,8 +187,7 @@ impl<W: Worker> Host<'_, W> {
             )
             .await;
         }
-        let index = index::is_asked(&head.headers).then(|| self.app.take_index());
-        if let Some(response) = index.flatten() {
+        if let Some(response) = self.app.take_index(&head.headers) {
             let _ = conn.input()?.body()?;
             return send(worker, conn, None, asked, &Scoped::none(), response).await;
         }
@@ -196,8 +195,7 @@ impl<W: Worker> Host<'_, W> {
         let named = self
             .name
             .or_else(|| head.headers.get(FUNCTION)?.to_str().ok());
-        let path = path(&head.headers, &head.target);
-        let found = self.app.find(&head.method, path, named, self.chosen);
+        let found = self.app.find(&head, named, self.chosen);
         let read_on = found.as_ref().ok().and_then(Match::read_on);
         let mut reading = None;
         let call = match (body, read_on) {

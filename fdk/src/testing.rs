@@ -15,7 +15,7 @@ use serde::de::DeserializeOwned;
 use crate::app::{App, Ready};
 use crate::block_on::block_on;
 use crate::body::Body;
-use crate::call::{Call, path};
+use crate::call::Call;
 use crate::error::Result;
 use crate::response::{Content, Framing, IntoResponse, Response};
 use crate::source::head;
@@ -201,10 +201,7 @@ impl TestCall {
         let app = self.app.ready().await;
         let framing = preferred(&self.headers);
         let head = head(self.method, self.target, self.headers);
-        let found = {
-            let path = path(&head.headers, &head.target);
-            app.find(&head.method, path, self.function.as_deref(), false)
-        };
+        let found = app.find(&head, self.function.as_deref(), false);
         let response = match found {
             Ok(found) => {
                 let streams = found.read_on().is_some();

@@ -18,26 +18,29 @@ static USUAL: [HeaderName; 11] = [
     HeaderName::from_static("fn-intent"),
 ];
 
+/// None of them is longer.
+const LONGEST: usize = 32;
+
 /// The name of a header, in any case.
 pub(crate) fn header_name(name: &[u8]) -> Result<HeaderName, InvalidHeaderName> {
-    if let [
-        b'F' | b'f',
-        b'n' | b'N',
-        separator @ (b'-' | b'_'),
-        rest @ ..,
-    ] = name
-    {
-        let is_it = |usual: &&HeaderName| {
-            let usual = usual.as_str().as_bytes();
-            usual.len() == name.len()
-                && usual[2] == *separator
-                && usual[3..].eq_ignore_ascii_case(rest)
-        };
-        if let Some(usual) = USUAL.iter().find(is_it) {
-            return Ok(usual.clone());
-        }
+    match usual(name) {
+        Some(usual) => Ok(usual.clone()),
+        None => HeaderName::from_bytes(name),
     }
-    HeaderName::from_bytes(name)
+}
+
+fn usual(name: &[u8]) -> Option<&'static HeaderName> {
+    let [b'F' | b'f', b'n' | b'N', b'-' | b'_', ..] = name else {
+        return None;
+    };
+    let mut lower = [0; LONGEST];
+    lower.get_mut(..name.len())?.copy_from_slice(name);
+    // All of it: where the length is known, this takes a few instructions.
+    lower.make_ascii_lowercase();
+    let lower = &lower[..name.len()];
+    USUAL
+        .iter()
+        .find(|usual| usual.as_str().as_bytes() == lower)
 }
 
 #[cfg(test)]
