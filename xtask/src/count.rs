@@ -2,7 +2,7 @@
 //!
 //! A clock says nothing on a machine that others use; a count does. It is taken of the development
 //! build, in which nothing is inlined and every part can be told from the others, and which whoever
-//! runs the tests has anyway. So only its changes mean anything.
+//! runs the tests has anyway. So only its changes mean anything. The function is as `fn build` makes it.
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
@@ -49,6 +49,9 @@ const PARTS: [(&str, &str); 8] = [
     ),
     ("give the container back", "pool::slot::Slot::give_back"),
 ];
+
+/// What a function does for a call that echoes, all in all.
+const FUNCTION: &str = "answer in a Rust function";
 
 const RECORD: &str = "xtask/counts.json";
 /// How much more than what is recorded is too much, in hundredths.
@@ -121,10 +124,58 @@ async fn count(folder: &Path) -> anyhow::Result<BTreeMap<&'static str, u64>> {
         .arg(profile);
     let annotated = annotate.output().await.context("callgrind_annotate")?;
     let annotated = String::from_utf8_lossy(&annotated.stdout).into_owned();
-    PARTS
-        .iter()
-        .map(|(part, function)| Ok((*part, inclusive(&annotated, function)? / CALLS)))
-        .collect()
+    let mut counts = BTreeMap::from([(FUNCTION, in_a_function(folder).await?)]);
+    for (part, function) in PARTS {
+        counts.insert(part, inclusive(&annotated, function)? / CALLS);
+    }
+    Ok(counts)
+}
+
+/// Of the one program that was built in `folder`.
+async fn in_a_function(folder: &Path) -> anyhow::Result<u64> {
+    let mut built = std::fs::read_dir(folder.join("bin"))?;
+    let program = built.next().context("no function was built")??.path();
+    // What it does once, whoever calls, is in both.
+    let (few, many) = (CALLS / 4, CALLS / 4 + CALLS);
+    let few = collected(&program, folder, few).await?;
+    let many = collected(&program, folder, many).await?;
+    Ok((many - few) / CALLS)
+}
+
+/// What a server writes for a call.
+fn request() -> String {
+    let url = format!("http://127.0.0.1:8080{}", path("counted"));
+    let body = "x".repeat(200);
+    format!(
+        "POST {} HTTP/1.1\r\nHost: 127.0.0.1:8080\r\nContent-Length: {}\r\nFn-Call-Depth: 1\r\n\
+         Fn_call_id: 01ARZ3NDEKTSV4RRFFQ69G5FAV\r\nFn_deadline: 2036-11-22T23:14:30.385Z\r\n\
+         Fn_method: POST\r\nFn_request_url: {url}\r\n\r\n{body}",
+        path("counted"),
+        body.len(),
+    )
+}
+
+/// How many instructions the function runs through from its start to its end, with so many `calls`.
+async fn collected(program: &Path, folder: &Path, calls: u64) -> anyhow::Result<u64> {
+    let requests = folder.join("requests");
+    std::fs::write(&requests, request().repeat(usize::try_from(calls)?))?;
+    let mut command = Command::new("valgrind");
+    command.args(["--tool=callgrind", "--callgrind-out-file=/dev/null"]);
+    command.arg(program).env("FN_FORMAT", "http");
+    command.stdin(std::fs::File::open(requests)?);
+    let output = command.output().await?;
+    let answers = String::from_utf8_lossy(&output.stdout);
+    let answered = answers.matches("HTTP/1.1 200 OK\r\n").count();
+    ensure!(
+        answered as u64 == calls,
+        "the function answered {answered} of {calls} calls"
+    );
+    let said = String::from_utf8_lossy(&output.stderr);
+    let line = said
+        .lines()
+        .find_map(|line| line.split_once("Collected : "));
+    let (_, count) = line.context("valgrind tells no number of instructions")?;
+    Ok(count.trim().parse()?)
 }
 
 /// The count of the line about `function`: `1,234 (5.6%)  file:crate::function [program]`.
