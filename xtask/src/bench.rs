@@ -261,7 +261,8 @@ async fn undisturbed<T>(
         let said = round().await?;
         let machine = before.until_now()?;
         let stolen = machine.percent_stolen();
-        if !matches!(&best, Some((_, least)) if least.percent_stolen() <= stolen) {
+        let least = best.as_ref().map(|(_, machine)| machine.percent_stolen());
+        if least.is_none_or(|least| stolen < least) {
             best = Some((said, machine));
         }
         if stolen <= STOLEN {

@@ -8,7 +8,7 @@ use tokio::io::{AsyncBufReadExt, AsyncRead, BufReader};
 use tokio::process::{Child, Command};
 
 /// The kernel counts processor time in hundredths of a second.
-const TICK: Duration = Duration::from_millis(10);
+const TICK_MILLIS: u64 = 10;
 
 /// A program that says where it listens. Ends with this.
 pub(crate) struct Server {
@@ -148,9 +148,9 @@ impl Machine {
 fn ticks<'a>(fields: impl Iterator<Item = &'a str>) -> anyhow::Result<Duration> {
     let mut all = 0;
     for field in fields {
-        all += field.parse::<u32>()?;
+        all += field.parse::<u64>()?;
     }
-    Ok(TICK * all)
+    Ok(Duration::from_millis(TICK_MILLIS * all))
 }
 
 /// Memory that a process has in use, in bytes.
@@ -178,9 +178,11 @@ mod tests {
     fn time_that_another_machine_had_is_neither_busy_nor_idle() {
         let stat = "cpu  100 10 50 700 40 5 15 80 3 2\ncpu0 1 2 3 4 5 6 7 8 9 10\n";
         let times = Machine::of(stat).unwrap();
-        assert_eq!(times.busy, TICK * 180);
-        assert_eq!(times.idle, TICK * 740);
+        assert_eq!(times.busy, Duration::from_millis(1800));
+        assert_eq!(times.idle, Duration::from_millis(7400));
         assert!((times.percent_stolen() - 8.0).abs() < 1e-9);
+        // As of hundreds of processors after a year.
+        assert!(Machine::of("cpu  0 0 0 2000000000000 0 0 0 0 0 0\n").is_ok());
         assert!(Machine::default().percent_stolen().abs() < 1e-9);
         assert!(Machine::of("").is_err());
     }
