@@ -14,6 +14,7 @@ use serde_json::json;
 use tokio::process::Command;
 
 use crate::load::Call;
+use crate::process::output;
 use crate::subject::{Ground, Kiln, path};
 
 #[derive(clap::Args)]
@@ -122,8 +123,7 @@ async fn count(folder: &Path) -> anyhow::Result<BTreeMap<&'static str, u64>> {
     annotate
         .args(["--inclusive=yes", "--threshold=100"])
         .arg(profile);
-    let annotated = annotate.output().await.context("callgrind_annotate")?;
-    let annotated = String::from_utf8_lossy(&annotated.stdout).into_owned();
+    let annotated = output(&mut annotate).await?;
     let mut counts = BTreeMap::from([(FUNCTION, in_a_function(folder).await?)]);
     for (part, function) in PARTS {
         counts.insert(part, inclusive(&annotated, function)? / CALLS);
@@ -144,33 +144,32 @@ async fn in_a_function(folder: &Path) -> anyhow::Result<u64> {
 
 /// What a server writes for a call.
 fn request() -> String {
-    let url = format!("http://127.0.0.1:8080{}", path("counted"));
+    let (host, path) = ("127.0.0.1:8080", path("counted"));
     let body = "x".repeat(200);
     format!(
-        "POST {} HTTP/1.1\r\nHost: 127.0.0.1:8080\r\nContent-Length: {}\r\nFn-Call-Depth: 1\r\n\
+        "POST {path} HTTP/1.1\r\nHost: {host}\r\nContent-Length: {}\r\nFn-Call-Depth: 1\r\n\
          Fn_call_id: 01ARZ3NDEKTSV4RRFFQ69G5FAV\r\nFn_deadline: 2036-11-22T23:14:30.385Z\r\n\
-         Fn_method: POST\r\nFn_request_url: {url}\r\n\r\n{body}",
-        path("counted"),
+         Fn_method: POST\r\nFn_request_url: http://{host}{path}\r\n\r\n{body}",
         body.len(),
     )
 }
 
 /// How many instructions the function runs through from its start to its end, with so many `calls`.
 async fn collected(program: &Path, folder: &Path, calls: u64) -> anyhow::Result<u64> {
-    let requests = folder.join("requests");
+    let (requests, log) = (folder.join("requests"), folder.join("collected"));
     std::fs::write(&requests, request().repeat(usize::try_from(calls)?))?;
     let mut command = Command::new("valgrind");
     command.args(["--tool=callgrind", "--callgrind-out-file=/dev/null"]);
+    command.arg(format!("--log-file={}", log.display()));
     command.arg(program).env("FN_FORMAT", "http");
     command.stdin(std::fs::File::open(requests)?);
-    let output = command.output().await?;
-    let answers = String::from_utf8_lossy(&output.stdout);
+    let answers = output(&mut command).await?;
     let answered = answers.matches("HTTP/1.1 200 OK\r\n").count();
     ensure!(
         answered as u64 == calls,
         "the function answered {answered} of {calls} calls"
     );
-    let said = String::from_utf8_lossy(&output.stderr);
+    let said = std::fs::read_to_string(log)?;
     let line = said
         .lines()
         .find_map(|line| line.split_once("Collected : "));

@@ -94,7 +94,7 @@ pub(crate) fn cpu(pid: u32) -> anyhow::Result<Duration> {
     let stat = std::fs::read_to_string(format!("/proc/{pid}/stat"))?;
     let (_, fields) = stat.rsplit_once(") ").context("no name in its stat")?;
     // User and system time are the 14th and 15th field of the line, the 12th and 13th from here.
-    ticks(fields.split(' ').skip(11).take(2))
+    fields.split(' ').skip(11).take(2).map(ticks).sum()
 }
 
 /// What became of the processors' time, all of them together.
@@ -123,7 +123,7 @@ impl Machine {
                 7 => &mut times.stolen,
                 _ => &mut times.busy,
             };
-            *kind += ticks([field].into_iter())?;
+            *kind += ticks(field)?;
         }
         Ok(times)
     }
@@ -145,12 +145,8 @@ impl Machine {
     }
 }
 
-fn ticks<'a>(fields: impl Iterator<Item = &'a str>) -> anyhow::Result<Duration> {
-    let mut all = 0;
-    for field in fields {
-        all += field.parse::<u64>()?;
-    }
-    Ok(Duration::from_millis(TICK_MILLIS * all))
+fn ticks(field: &str) -> anyhow::Result<Duration> {
+    Ok(Duration::from_millis(TICK_MILLIS * field.parse::<u64>()?))
 }
 
 /// Memory that a process has in use, in bytes.
